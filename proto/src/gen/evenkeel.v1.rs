@@ -162,6 +162,9 @@ pub struct WorkerFailed {
     pub phase: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// a collective failed because another rank went away: the cause lies there, not here
+    #[prost(bool, tag = "5")]
+    pub peer_lost: bool,
 }
 /// All steps are done (or the run was asked to stop), and the last checkpoint is written.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
