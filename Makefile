@@ -33,7 +33,7 @@ check-cuda: libtorch-cuda ## Compile and link the worker with feature `cuda` (no
 		cargo build --locked --release --package evenkeel-worker --features cuda --target-dir target/cuda
 	scripts/check-cuda-links.sh target/cuda/release/evenkeel-worker
 
-bench-setup: ## The peers' Python environment into .deps/bench-env (about 5 GB), or a check of EVENKEEL_BENCH_PYTHON
+bench-setup: ## The peers' Python environment into .deps/bench-env (about 5 GB), or a check of BENCH_PYTHON
 	PYTHON=$(PYTHON) benches/peers/setup.sh
 
 bench: bench-setup ## evenkeel and torchrun + DDP + transformers in turn on this machine; result in benches/results/
