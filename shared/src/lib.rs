@@ -3,6 +3,7 @@
 //! Nothing here needs libtorch or a network.
 
 pub mod checkpoint;
+pub mod codec;
 pub mod config;
 pub mod dataset;
 pub mod fsio;
