@@ -1,4 +1,5 @@
-//! How many steps a run takes and the learning rate of each: pure functions of the configuration and the plan.
+//! The learning rate of each step: a pure function of the configuration and the run's length
+//! ([`RunLength`](crate::plan::RunLength)).
 
 use crate::config::{Optimizer, Schedule};
 
@@ -18,7 +19,8 @@ impl LearningRate {
     /// The schedule of a run of `total_steps` optimizer steps.
     #[must_use]
     pub fn new(optimizer: &Optimizer, schedule: &Schedule, total_steps: u64) -> Self {
-        let warmup_steps = (schedule.warmup_ratio * total_steps as f64).ceil() as u64;
+        // 0.07 * 100 is a little above 7 in binary, and must not become 8.
+        let warmup_steps = (schedule.warmup_ratio * total_steps as f64 - 1e-9).ceil() as u64;
         Self {
             peak: optimizer.learning_rate,
             floor: optimizer.learning_rate * schedule.min_lr_ratio,
@@ -60,6 +62,14 @@ mod tests {
         assert!((rate.at(99) - 0.1).abs() < 1e-12);
         // Half way down the cosine: the middle between peak and floor.
         assert!((schedule(0.0, 101).at(50) - 0.55).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_warm_up_is_not_a_step_longer_for_rounding() {
+        assert_eq!(schedule(0.07, 100).warmup_steps, 7);
+        assert_eq!(schedule(0.071, 100).warmup_steps, 8);
+        assert_eq!(schedule(0.0, 100).warmup_steps, 0);
+        assert_eq!(schedule(1.0, 3).warmup_steps, 3);
     }
 
     #[test]
