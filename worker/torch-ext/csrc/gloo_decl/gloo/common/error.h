@@ -1,0 +1,2 @@
+#pragma once
+// c10d's headers include this file but name nothing from it.
