@@ -1,8 +1,12 @@
 //! `evenkeel`: what a person types. Everything here parses arguments, calls the other crates and shows their answers.
 
+mod agent;
+mod client;
 mod commands;
 mod exit;
 mod process;
+mod runtime;
+mod view;
 
 use clap::Parser;
 use std::process::ExitCode;

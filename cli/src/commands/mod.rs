@@ -1,7 +1,11 @@
 //! One module a command, each with `Args` and `run`.
 
+mod admin;
 mod config_file;
 mod handover;
+mod launch;
+mod status;
+mod train;
 
 pub use config_file::ConfigFile;
 
@@ -24,6 +28,16 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Trains on this machine: starts coordinator and workers, shows progress, ends with a checkpoint.
+    Train(train::Args),
+    /// Shows what a run is doing.
+    Status(status::Args),
+    /// Asks a run to stop at the next step boundary.
+    Stop(admin::StopArgs),
+    /// Asks a run to write a checkpoint at the next step boundary and to go on.
+    Save(admin::SaveArgs),
+    /// Runs the workers of one node of a cluster.
+    Launch(launch::Args),
     /// Runs the coordinator of a run in the foreground (on a cluster; `train` starts one by itself).
     Coordinator(handover::Args),
     /// Lets a model answer a prompt: evenkeel generate --model DIR --prompt TEXT
@@ -33,6 +47,11 @@ pub enum Command {
 impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Train(args) => train::run(args),
+            Self::Status(args) => status::run(args),
+            Self::Stop(args) => admin::stop(args),
+            Self::Save(args) => admin::save(args),
+            Self::Launch(args) => launch::run(args),
             Self::Coordinator(args) => handover::coordinator(args),
             Self::Generate(args) => handover::generate(args),
         }

@@ -1,0 +1,7 @@
+//! Numbers and states as a person reads them.
+
+mod format;
+mod state;
+
+pub use format::{age, count, duration};
+pub use state::{is_over, name_of};
