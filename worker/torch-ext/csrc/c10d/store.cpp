@@ -2,9 +2,11 @@
 #include "store.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -26,7 +28,20 @@ void give_bytes(const std::vector<uint8_t>& bytes, uint8_t** data, size_t* lengt
   *data = copy.release();
 }
 
+// c10d logs each failed attempt with a C++ stack trace to stderr. All of it comes back as an error too, so only what is
+// fatal is logged, unless the user asks for more.
+void quiet_logs() {
+  static const bool done = [] {
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) {
+      FLAGS_caffe2_log_level = 3;
+    }
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
 ek_store* open(const char* host, c10d::TCPStoreOptions options, int64_t timeout_ms) {
+  quiet_logs();
   options.timeout = std::chrono::milliseconds(timeout_ms);
   // The members are counted by the caller, which can say who is missing.
   options.waitWorkers = false;

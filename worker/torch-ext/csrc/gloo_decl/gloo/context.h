@@ -1,6 +1,8 @@
 #pragma once
 #include <chrono>
+#include <exception>
 #include <memory>
+#include <string>
 
 #include <gloo/transport/device.h>
 
@@ -16,8 +18,9 @@ namespace tcp {
 // The TCP transport's Pair; the library derives it from transport::Pair as first base, at offset 0.
 class Pair {
  public:
-  // Fails everything that is under way or still to come on this connection with `message` and closes it.
-  void signalExceptionExternal(const std::string& message);
+  // Fails everything that is under way or still to come on this connection with `message` and closes it. The return
+  // type has to be right: the linker does not check it, and it is returned through a hidden argument.
+  std::exception_ptr signalExceptionExternal(const std::string& message);
 };
 
 } // namespace tcp
