@@ -11,5 +11,6 @@ pub mod hf;
 pub mod ids;
 pub mod metrics;
 pub mod plan;
+pub mod preflight;
 pub mod schedule;
 pub mod telemetry;
