@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_configuration_error_below_other_words_is_still_one_of_usage() {
-        let result: Result<(), _> = Err(ConfigError("unknown key".into()));
+        let result: Result<(), _> = Err(ConfigError::NoEquals { text: "run.seed".into() });
         let error = result.context("in run.toml").unwrap_err();
         assert_eq!(report(&error), ExitCode::from(USAGE));
         assert_eq!(report(&anyhow::anyhow!("x")), ExitCode::from(FAILED));

@@ -1,6 +1,7 @@
 //! One module a command, each with `Args` and `run`.
 
 mod admin;
+mod config;
 mod config_file;
 mod handover;
 mod launch;
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Trains on this machine: starts coordinator and workers, shows progress, ends with a checkpoint.
     Train(train::Args),
+    /// Shows every setting of a configuration file and where its value comes from.
+    Config(config::Args),
     /// Shows what a run is doing.
     Status(status::Args),
     /// Asks a run to stop at the next step boundary.
@@ -48,6 +51,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Train(args) => train::run(args),
+            Self::Config(args) => config::run(args),
             Self::Status(args) => status::run(args),
             Self::Stop(args) => admin::stop(args),
             Self::Save(args) => admin::save(args),
