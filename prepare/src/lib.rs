@@ -1,1 +1,4 @@
-//! Placeholder until its first module lands.
+//! From dialogues to segments, and from foreign model files to Hugging Face directories. No libtorch, no network.
+
+pub mod chat;
+pub mod prompt;

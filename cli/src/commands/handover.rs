@@ -19,10 +19,6 @@ pub fn coordinator(args: Args) -> Result<()> {
     become_program(Program::Coordinator, args.arguments)
 }
 
-pub fn generate(args: Args) -> Result<()> {
-    become_program(Program::Worker, [OsString::from("generate")].into_iter().chain(args.arguments))
-}
-
 fn become_program(program: Program, arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
     let path = find(program)?;
     // Only returns when the program cannot be started.

@@ -3,6 +3,7 @@
 mod admin;
 mod config;
 mod config_file;
+mod generate;
 mod handover;
 mod launch;
 mod status;
@@ -43,8 +44,8 @@ pub enum Command {
     Launch(launch::Args),
     /// Runs the coordinator of a run in the foreground (on a cluster; `train` starts one by itself).
     Coordinator(handover::Args),
-    /// Lets a model answer a prompt: evenkeel generate --model DIR --prompt TEXT
-    Generate(handover::Args),
+    /// Lets a model answer a prompt, or talks with you line by line.
+    Generate(generate::Args),
 }
 
 impl Command {
@@ -57,7 +58,7 @@ impl Command {
             Self::Save(args) => admin::save(args),
             Self::Launch(args) => launch::run(args),
             Self::Coordinator(args) => handover::coordinator(args),
-            Self::Generate(args) => handover::generate(args),
+            Self::Generate(args) => generate::run(args),
         }
     }
 }

@@ -158,13 +158,38 @@ impl ModelConfig {
         Value::Object(raw)
     }
 
+    /// Name and shape of every tensor in the model's safetensors files, in forward order.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let (query, key_value) = (self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim);
+        let mut tensors = vec![("model.embed_tokens.weight".to_string(), vec![self.vocab_size, hidden])];
+        for layer in 0..self.num_layers {
+            for (part, shape) in [
+                ("input_layernorm", vec![hidden]),
+                ("self_attn.q_proj", vec![query, hidden]),
+                ("self_attn.k_proj", vec![key_value, hidden]),
+                ("self_attn.v_proj", vec![key_value, hidden]),
+                ("self_attn.o_proj", vec![hidden, query]),
+                ("post_attention_layernorm", vec![hidden]),
+                ("mlp.gate_proj", vec![inner, hidden]),
+                ("mlp.up_proj", vec![inner, hidden]),
+                ("mlp.down_proj", vec![hidden, inner]),
+            ] {
+                tensors.push((format!("model.layers.{layer}.{part}.weight"), shape));
+            }
+        }
+        tensors.push(("model.norm.weight".to_string(), vec![hidden]));
+        if !self.tie_word_embeddings {
+            tensors.push(("lm_head.weight".to_string(), vec![self.vocab_size, hidden]));
+        }
+        tensors
+    }
+
     /// Number of trained parameters.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
-        let attention = self.hidden_size * self.head_dim * (2 * self.num_heads + 2 * self.num_kv_heads);
-        let block = attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size;
-        let heads = if self.tie_word_embeddings { 1 } else { 2 };
-        heads * self.vocab_size * self.hidden_size + self.num_layers * block + self.hidden_size
+        self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
 
@@ -216,14 +241,19 @@ impl Fields<'_> {
             let Some(scaling) = self.present(field) else { continue };
             let kind = scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(Value::as_str);
             if !matches!(kind, None | Some("default")) {
-                return Err(self.error(field, "rope_type \"default\" (scaled variants are not supported)".into()));
+                return Err(
+                    self.error(field, "rope_type \"default\" (scaled variants are not supported)".into())
+                );
             }
         }
-        if self.present("sliding_window").is_some() && self.present("use_sliding_window") != Some(&Value::Bool(false)) {
+        if self.present("sliding_window").is_some()
+            && self.present("use_sliding_window") != Some(&Value::Bool(false))
+        {
             return Err(self.error("sliding_window", "null (attention over the whole document)".into()));
         }
         if self.present("quantization_config").is_some() {
-            return Err(self.error("quantization_config", "no quantisation (train from full-precision weights)".into()));
+            return Err(self
+                .error("quantization_config", "no quantisation (train from full-precision weights)".into()));
         }
         Ok(())
     }

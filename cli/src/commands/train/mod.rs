@@ -3,15 +3,16 @@
 //! It is what a cluster does with `evenkeel coordinator` and `evenkeel launch`, on loopback: no other code path.
 
 mod coordinator;
-mod preflight;
 mod progress;
 mod session;
 mod summary;
 
 use super::ConfigFile;
+use crate::agent::check_devices;
 use crate::process::{Program, find};
 use crate::runtime::block_on;
 use anyhow::Result;
+use evenkeel_shared::preflight;
 use session::{Programs, Session};
 use std::time::Instant;
 
@@ -34,9 +35,11 @@ pub fn run(args: Args) -> Result<()> {
     let launched = Instant::now();
     let config = args.config.load()?;
     let programs = Programs { coordinator: find(Program::Coordinator)?, worker: find(Program::Worker)? };
-    preflight::check(&config, &args.config.file)?;
+    let plan = preflight::check(&config)?;
+    check_devices(&config)?;
     block_on(async {
         let session = Session::start(programs, &args.config, &config, launched).await?;
+        session.announce(&config, &plan);
         session.run_to_its_end().await
     })
 }

@@ -36,7 +36,10 @@ impl Progress {
     pub fn show(&mut self, status: &RunStatus) {
         if !self.is_ready && (status.state() == RunState::Training || status.step > 0) {
             self.is_ready = true;
-            self.announce_ready(status);
+            // Steps of a resumed run that were done before have had their lines.
+            self.step = if status.step == status.checkpoint_step { status.step } else { 0 };
+            let seconds = self.launched.elapsed().as_secs_f64();
+            self.note(&format!("ready for the first step {seconds:.1} s after the command"));
         }
         if let Output::Bar(bar) = &self.output {
             draw(bar, status);
@@ -54,15 +57,6 @@ impl Progress {
         }
         self.step = status.step;
         say(&line(status));
-    }
-
-    fn announce_ready(&mut self, status: &RunStatus) {
-        if status.checkpoint_step > 0 && status.step == status.checkpoint_step {
-            self.note(&format!("going on from step {} ({})", status.step, status.checkpoint));
-            self.step = status.step;
-        }
-        let seconds = self.launched.elapsed().as_secs_f64();
-        self.note(&format!("ready for the first step {seconds:.1} s after the command"));
     }
 
     /// Prints a line of its own.

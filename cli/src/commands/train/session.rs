@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use evenkeel_proto::v1::status_client::StatusClient;
 use evenkeel_proto::v1::{RunState, RunStatus, StopRequest, WatchStatusRequest, WatchStatusResponse};
 use evenkeel_shared::config::Config;
+use evenkeel_shared::preflight::RunPlan;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -67,11 +68,6 @@ impl Session {
             }
         };
         let progress = Progress::new(launched);
-        let (name, folder) = (&config.run.name, config.run.dir.display());
-        progress.note(&format!(
-            "run {name}: {} workers; from elsewhere: evenkeel status {folder}",
-            config.cluster.workers
-        ));
         let settings = Settings {
             coordinator: coordinator.address.clone(),
             workers: config.cluster.workers,
@@ -95,6 +91,20 @@ impl Session {
             progress,
             asked: None,
         })
+    }
+
+    /// Says what is about to happen.
+    pub fn announce(&self, config: &Config, plan: &RunPlan) {
+        let (name, workers) = (&config.run.name, config.cluster.workers);
+        let begin = match &plan.resume_from {
+            Some(from) => format!("goes on from step {} of {}", plan.steps_done(), from.dir.display()),
+            None => format!("begins with {}", config.model.path.display()),
+        };
+        self.progress.note(&format!(
+            "run {name}: {} steps, {workers} workers, {begin}\n  look at it from elsewhere: evenkeel status {}",
+            plan.total_steps,
+            config.run.dir.display()
+        ));
     }
 
     /// Follows the run until it is over and no process is left.
