@@ -204,6 +204,7 @@ def obtain_wheel(package: str) -> Path:
             f"Try again; if it stays, ask who runs the package index that pip uses here."
         )
     arrived.rename(wheel)
+    landing.rmdir()
     return wheel
 
 
