@@ -10,7 +10,7 @@ use crate::dataset::{DatasetError, Manifest, SegmentFault};
 use crate::fsio::{PathError, WithPath};
 use crate::hf::{ModelConfig, ModelConfigError};
 use crate::ids::Step;
-use crate::plan::{Cursor, EpochPlan, PlanError, Quarantine, RunLength};
+use crate::plan::{EpochPlan, PlanError, Quarantine, RunLength};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Messages from workers and node agents.
 
-use super::limits::{Malformed, name, open_segments, stderr_tail, text};
+use super::limits::{Malformed, name, open_segments, stderr_tail, text, word};
 use crate::state::{
     AgentHello, ConnectionId, Event, Heartbeat, ProcessExit, StepReport, WorkerFailure, WorkerHello, WorkerId,
 };
@@ -62,11 +62,14 @@ pub fn event(connection: ConnectionId, request: v1::AttachRequest) -> Result<Eve
         }
         Message::StoreReady(ready) => {
             let port = u16::try_from(ready.port).ok().filter(|port| *port != 0);
-            let port = port.ok_or_else(|| Malformed(format!("store port {} is not between 1 and 65535", ready.port)))?;
+            let port = port
+                .ok_or_else(|| Malformed(format!("store port {} is not between 1 and 65535", ready.port)))?;
             Event::StoreReady { connection, generation: Generation(ready.generation), port }
         }
-        Message::WorkerReady(ready) => Event::WorkerReady { connection, generation: Generation(ready.generation) },
-        Message::Heartbeat(beat) => Event::Heartbeat { connection, heartbeat: heartbeat(beat)? },
+        Message::WorkerReady(ready) => {
+            Event::WorkerReady { connection, generation: Generation(ready.generation) }
+        }
+        Message::Heartbeat(beat) => Event::Heartbeat { connection, heartbeat: heartbeat(beat) },
         Message::StepReport(report) => Event::StepReport { connection, report: step_report(report) },
         Message::CheckpointSaved(saved) => Event::CheckpointSaved {
             connection,
@@ -109,13 +112,13 @@ fn agent_hello(hello: v1::AgentHello) -> Result<AgentHello, Malformed> {
     })
 }
 
-fn heartbeat(beat: v1::Heartbeat) -> Result<Heartbeat, Malformed> {
-    Ok(Heartbeat {
+fn heartbeat(beat: v1::Heartbeat) -> Heartbeat {
+    Heartbeat {
         generation: Generation(beat.generation),
         step: Step(beat.step),
-        phase: name("phase", beat.phase)?,
+        phase: word(&beat.phase),
         open_segments: open_segments(beat.open_segments),
-    })
+    }
 }
 
 fn step_report(report: v1::StepReport) -> StepReport {
@@ -137,7 +140,7 @@ fn worker_failure(failed: v1::WorkerFailed) -> WorkerFailure {
     WorkerFailure {
         generation: Generation(failed.generation),
         step: Step(failed.step),
-        phase: text(&failed.phase),
+        phase: word(&failed.phase),
         reason: text(&failed.reason),
         peer_lost: failed.peer_lost,
     }

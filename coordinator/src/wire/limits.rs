@@ -9,6 +9,9 @@ const MAX_NAME_BYTES: usize = 255;
 /// Longest free text that is kept, in characters; what follows is cut off.
 const MAX_TEXT_CHARS: usize = 4000;
 
+/// Longest word that is kept, such as a phase, in characters.
+const MAX_WORD_CHARS: usize = 40;
+
 /// Lines of stderr that are kept of a process, and characters of each.
 const MAX_STDERR_LINES: usize = 20;
 const MAX_STDERR_CHARS: usize = 500;
@@ -38,6 +41,11 @@ pub(super) fn name(field: &str, value: String) -> Result<String, Malformed> {
 #[must_use]
 pub fn text(value: &str) -> String {
     clean(value, MAX_TEXT_CHARS)
+}
+
+/// A word for a table's cell.
+pub(super) fn word(value: &str) -> String {
+    clean(value, MAX_WORD_CHARS).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn stderr_tail(lines: &[String]) -> Vec<String> {

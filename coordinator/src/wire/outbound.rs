@@ -1,6 +1,8 @@
 //! Orders to workers and node agents, the status for people, and errors as gRPC codes.
 
-use crate::state::{Interrupted, Millis, Order, Outcome, Phase, Refusal, RunFacts, SaveOnStop, State, Worker};
+use crate::state::{
+    Interrupted, Millis, Order, Outcome, Phase, Refusal, RunFacts, SaveOnStop, State, Worker,
+};
 use evenkeel_proto::v1::{self, RunState, attach_response::Message};
 
 /// An order as a message.
@@ -24,9 +26,11 @@ pub fn order(order: Order, facts: &RunFacts) -> v1::AttachResponse {
                 dataset_fingerprint: facts.dataset_fingerprint.clone(),
             }),
         }),
-        Order::Connect { generation, store_host, store_port } => {
-            Message::Connect(v1::Connect { generation: generation.0, store_host, store_port: store_port.into() })
-        }
+        Order::Connect { generation, store_host, store_port } => Message::Connect(v1::Connect {
+            generation: generation.0,
+            store_host,
+            store_port: store_port.into(),
+        }),
         Order::Save => Message::Save(v1::SaveOrder {}),
         Order::Stop { save_checkpoint, reason } => {
             Message::Stop(v1::StopOrder { save_checkpoint: save_checkpoint == SaveOnStop::Save, reason })

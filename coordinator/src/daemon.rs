@@ -1,0 +1,92 @@
+//! The program: start-up in order, then one run.
+
+use crate::address::{AddressFile, Exposure, ListenError, bind, reachable};
+use crate::args::Args;
+use crate::server::{self, Ended, ServeError};
+use crate::setup::{RunFolder, SetupError, facts};
+use crate::signals::{Signals, cut, stdin_closed};
+use evenkeel_shared::config::{self, ConfigError};
+use evenkeel_shared::fsio::PathError;
+use evenkeel_shared::preflight::{self, PreflightError};
+use std::future::pending;
+use std::io::{self, Write};
+use tokio::sync::oneshot;
+
+const ADDRESS_FILE: &str = "coordinator.address";
+
+/// How the program ends.
+#[derive(Debug)]
+pub enum End {
+    /// The run is over.
+    Run(Ended),
+    /// It was told to end before the run was over; the text says by what.
+    Cut(String),
+}
+
+/// Why the program cannot do its work.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each wraps an error that speaks for itself")]
+pub enum DaemonError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("the operating system does not let the coordinator start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Carries out the command line: checks, binds, announces the address, coordinates one run.
+///
+/// # Errors
+/// Anything that keeps the run from being coordinated. A run that failed is no error here: its status says so.
+pub async fn run(args: &Args) -> Result<End, DaemonError> {
+    let mut signals = Signals::listen()?;
+    let life_line = if args.exit_with_stdin { Some(stdin_closed()?) } else { None };
+    let config = config::load(&args.layers())?;
+    let folder = RunFolder::take(&config.run.dir)?;
+    let plan = preflight::check(&config)?;
+    let facts = facts(&config, &plan, &folder.path)?;
+
+    let exposure = if args.insecure { Exposure::Insecure } else { Exposure::Loopback };
+    let listener = bind(args.listen.as_deref().unwrap_or(&config.cluster.listen), exposure).await?;
+    let address = reachable(listener.local_addr()?);
+    // Held until the end: dropping them removes the files.
+    let _in_run = AddressFile::write(folder.path.join(ADDRESS_FILE), &address)?;
+    let _asked_for = args.address_file.clone().map(|path| AddressFile::write(path, &address)).transpose()?;
+    announce(&address)?;
+    tracing::info!(%address, run = facts.run, steps = facts.total_steps.0, workers = facts.workers, "listening");
+
+    let (first_signal, stop) = oneshot::channel::<String>();
+    let stopped = async move {
+        match stop.await {
+            Ok(reason) => reason,
+            Err(_) => pending().await,
+        }
+    };
+    let second_signal = async {
+        let name = signals.next().await;
+        tracing::info!(signal = name, "saving a checkpoint and stopping; a second signal ends at once");
+        let _ = first_signal.send(format!("the coordinator received {name}"));
+        signals.next().await
+    };
+    tokio::select! {
+        ended = server::run(listener, facts, stopped) => Ok(End::Run(ended?)),
+        name = second_signal => Ok(End::Cut(format!("a second signal ({name}) came before the run had stopped"))),
+        () = cut(life_line) => Ok(End::Cut("the program that started the coordinator is gone".into())),
+    }
+}
+
+/// One line for whoever started this program.
+fn announce(address: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {address}")?;
+    stdout.flush()
+}
