@@ -5,6 +5,7 @@ mod config;
 mod config_file;
 mod generate;
 mod handover;
+mod import;
 mod launch;
 mod status;
 mod train;
@@ -32,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Trains on this machine: starts coordinator and workers, shows progress, ends with a checkpoint.
     Train(train::Args),
+    /// Makes a Hugging Face directory from a GGUF file, or checks one that exists.
+    Import(import::Args),
     /// Shows every setting of a configuration file and where its value comes from.
     Config(config::Args),
     /// Shows what a run is doing.
@@ -52,6 +55,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Train(args) => train::run(args),
+            Self::Import(args) => import::run(args),
             Self::Config(args) => config::run(args),
             Self::Status(args) => status::run(args),
             Self::Stop(args) => admin::stop(args),
