@@ -72,7 +72,7 @@ impl State {
         let (host, pid, device) = (&hello.host, hello.pid, &hello.device);
         let _ = write!(
             report,
-            "\nIt ran on host {host} as process {pid} on {device}, had done {} steps and was last in phase {}.",
+            "\nIt ran on host {host} as process {pid} on {device}. Steps done: {}; last phase: {}.",
             worker.step, worker.phase
         );
         if let Some(first) = worker.evidence.first() {
