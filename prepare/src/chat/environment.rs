@@ -32,7 +32,9 @@ pub(super) fn environment(template: String) -> Result<Environment<'static>, Temp
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", raise_exception);
     environment.add_filter("tojson", tojson);
-    environment.add_template_owned(NAME, template).map_err(|error| TemplateError::Syntax(describe(&error)))?;
+    environment
+        .add_template_owned(NAME, template)
+        .map_err(|error| TemplateError::Syntax(describe(&error)))?;
     Ok(environment)
 }
 

@@ -51,7 +51,9 @@ fn replacement(tag: &str) -> Option<String> {
         "endgeneration" => "endfilter".to_owned(),
         _ => return None,
     };
-    let sign = |text: Option<char>| text.filter(|sign| matches!(sign, '-' | '+')).map_or(String::new(), String::from);
+    let sign = |text: Option<char>| {
+        text.filter(|sign| matches!(sign, '-' | '+')).map_or(String::new(), String::from)
+    };
     Some(format!("{{%{} {block} {}%}}", sign(inner.chars().next()), sign(inner.chars().last())))
 }
 
@@ -84,7 +86,8 @@ mod tests {
 
     #[test]
     fn tags_become_a_filter_block_with_their_signs() {
-        let rewritten = rewrite("a{%- generation -%}b{% set x = 1 %}{%endgeneration%}c{% generation +%}").unwrap();
+        let rewritten =
+            rewrite("a{%- generation -%}b{% set x = 1 %}{%endgeneration%}c{% generation +%}").unwrap();
         assert_eq!(
             rewritten,
             "a{%- filter evenkeel_generation -%}b{% set x = 1 %}{% endfilter %}c{% filter evenkeel_generation +%}"

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_row_is_a_list_of_messages() {
-        let line = r#"{"id": 7, "messages": [{"role": "user", "content": "你好\n", "name": "x"}], "tools": []}"#;
+        let line =
+            r#"{"id": 7, "messages": [{"role": "user", "content": "你好\n", "name": "x"}], "tools": []}"#;
         let row = Row::parse(line.as_bytes()).unwrap();
         assert_eq!(row.messages, [Message { role: Role::User, content: "你好\n".into() }]);
     }
@@ -132,7 +133,10 @@ mod tests {
         refused(r#"{"messages": [{"role": "user"}]}"#, "missing field `content`");
         refused(r#"{"messages": [{"role": "user", "content": null}]}"#, "expected a string");
         refused(r#"{"messages": [{"role": "user", "content": "a"}], "tools": [1]}"#, "not supported");
-        refused(r#"{"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}"#, "not supported");
+        refused(
+            r#"{"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}"#,
+            "not supported",
+        );
         assert!(Row::parse(b"{\"messages\": [{\"role\": \"user\", \"content\": \"\xff\"}]}").is_err());
         refused(r#"{"messages": [{"role": "user", "content": "\ud800"}]}"#, "surrogate");
     }

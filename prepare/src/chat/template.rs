@@ -31,11 +31,16 @@ pub enum RenderError {
     #[error("the chat template refuses it: {0}")]
     Refused(String),
     /// The first `message + 1` messages are rendered in another way when more follow.
-    #[error("the chat template rewrites message {message} when other messages follow, so its tokens cannot be marked")]
+    #[error(
+        "the chat template rewrites message {message} when other messages follow, so its tokens cannot be marked"
+    )]
     RewritesHistory {
         /// Position of the message, from 0.
         message: usize,
     },
+    /// The template has `{% generation %}` blocks that write nothing.
+    #[error("the template marks nothing as the assistant's text")]
+    NoSpans,
     /// The text has the characters that mark `{% generation %}` spans.
     #[error("it contains the noncharacter U+FDD0 or U+FDD1")]
     Marks,
@@ -61,10 +66,10 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles the template and proves on a small dialogue that assistant turns can be found.
+    /// Compiles the template.
     ///
     /// # Errors
-    /// When it does not compile, or fails for the small dialogue.
+    /// When it does not compile.
     pub fn compile(files: &TokenizerFiles) -> Result<Self, TemplateError> {
         let rewritten = generation::rewrite(&files.chat_template);
         let mut plain = environment(rewritten.clone().unwrap_or_else(|| files.chat_template.clone()))?;
@@ -85,12 +90,15 @@ impl ChatTemplate {
         // transformers passes these two as None.
         variables.insert("tools".into(), Value::from(()));
         variables.insert("documents".into(), Value::from(()));
-        let template = Self { plain, marked, variables };
-        template.probe()?;
-        Ok(template)
+        Ok(Self { plain, marked, variables })
     }
 
-    fn probe(&self) -> Result<(), TemplateError> {
+    /// Proves on a small dialogue that assistant turns can be found, so that a data set is refused at once and not
+    /// row by row.
+    ///
+    /// # Errors
+    /// When the small dialogue fails.
+    pub fn check_trainable(&self) -> Result<(), TemplateError> {
         let say = |role, content: &str| Message { role, content: content.to_owned() };
         let dialogue = [
             say(Role::User, "How are you?"),
@@ -98,7 +106,11 @@ impl ChatTemplate {
             say(Role::User, "And now?"),
             say(Role::Assistant, "Still well."),
         ];
-        Renderer::new(self).render(&dialogue).map(drop).map_err(TemplateError::Unusable)
+        match Renderer::new(self).render(&dialogue) {
+            Ok(rendered) if rendered.spans.is_empty() => Err(TemplateError::Unusable(RenderError::NoSpans)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(TemplateError::Unusable(error)),
+        }
     }
 
     /// The text of these messages with the words that ask for the assistant's answer at its end.
@@ -106,7 +118,8 @@ impl ChatTemplate {
     /// # Errors
     /// When the template fails or refuses.
     pub fn prompt(&self, messages: &[Message]) -> Result<String, RenderError> {
-        let values: Vec<Value> = messages.iter().map(|message| value(message.role, &message.content)).collect();
+        let values: Vec<Value> =
+            messages.iter().map(|message| value(message.role, &message.content)).collect();
         self.render(&values, Prompt::Generation)
     }
 

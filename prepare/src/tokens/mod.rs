@@ -1,0 +1,7 @@
+//! Text to tokens and the target mask.
+
+mod encoder;
+mod mask;
+
+pub use encoder::{Encoder, TokenizerError, Tokens};
+pub use mask::Ending;

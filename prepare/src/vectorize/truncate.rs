@@ -1,0 +1,213 @@
+//! Making a dialogue fit: whole exchanges go first, the oldest ones; the template's own text is never cut.
+
+use super::reject::Rejection;
+use crate::chat::{Message, Renderer, Role};
+use crate::tokens::{Encoder, Ending, Tokens};
+use evenkeel_shared::config::LongDialogue;
+use evenkeel_shared::dataset::TruncationLosses;
+use std::cmp::Reverse;
+
+/// Renders, tokenizes and, where needed, shortens dialogues; each thread has its own.
+#[derive(Debug)]
+pub(super) struct Fitter<'t> {
+    renderer: Renderer<'t>,
+    encoder: Encoder,
+    max_length: usize,
+    long_dialogue: LongDialogue,
+}
+
+/// A dialogue of at most `max_length` tokens with at least one target.
+#[derive(Debug)]
+pub(super) struct Fitted {
+    pub tokens: Tokens,
+    pub losses: TruncationLosses,
+}
+
+/// Which end of a message's content is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl<'t> Fitter<'t> {
+    pub(super) fn new(
+        renderer: Renderer<'t>,
+        encoder: Encoder,
+        max_length: u32,
+        long_dialogue: LongDialogue,
+    ) -> Self {
+        Self { renderer, encoder, max_length: max_length as usize, long_dialogue }
+    }
+
+    /// The tokens of a dialogue, shortened to `max_length` where the settings allow it.
+    ///
+    /// # Errors
+    /// When the dialogue cannot be used.
+    pub(super) fn fit(&mut self, messages: &[Message]) -> Result<Fitted, Rejection> {
+        let whole = self.encode(messages, Ending::Whole)?;
+        let targets = whole.target_count();
+        if targets == 0 {
+            return Err(Rejection::NoTargets);
+        }
+        let (tokens, max_length) = (whole.ids.len(), self.max_length);
+        if tokens <= max_length {
+            return Ok(Fitted { tokens: whole, losses: TruncationLosses::default() });
+        }
+        if self.long_dialogue == LongDialogue::Drop {
+            return Err(Rejection::TooLong { tokens, max_length });
+        }
+        let (kept, messages_kept) =
+            self.shorten(messages, tokens)?.ok_or(Rejection::Uncuttable { tokens, max_length })?;
+        let losses = TruncationLosses {
+            dialogues: 1,
+            messages: (messages.len() - messages_kept) as u64,
+            tokens: tokens.saturating_sub(kept.ids.len()) as u64,
+            target_tokens: targets.saturating_sub(kept.target_count()) as u64,
+        };
+        Ok(Fitted { tokens: kept, losses })
+    }
+
+    /// The tokens of what is kept and the number of messages that stay; `None` when nothing fits.
+    fn shorten(&mut self, messages: &[Message], tokens: usize) -> Result<Option<(Tokens, usize)>, Rejection> {
+        let parts = Parts::of(messages);
+        // Where to begin: as if tokens were spread evenly over the bytes. Then step to the exact place.
+        let density = tokens as f64 / (bytes(messages) as f64).max(1.0);
+        let fits = |start: &usize| {
+            (bytes(parts.head) + bytes(&parts.body[*start..])) as f64 * density <= self.max_length as f64
+        };
+        let newest = parts.exchanges.len() - 1;
+        let mut first = parts.exchanges.iter().position(fits).unwrap_or(newest);
+        let mut kept = self.encode_if_it_fits(&parts.from(first), Ending::Whole)?;
+        while kept.is_none() && first < newest {
+            first += 1;
+            kept = self.encode_if_it_fits(&parts.from(first), Ending::Whole)?;
+        }
+        let Some(mut kept) = kept else { return self.cut_newest(parts.from(newest)) };
+        while first > 0 {
+            let Some(more) = self.encode_if_it_fits(&parts.from(first - 1), Ending::Whole)? else { break };
+            first -= 1;
+            kept = more;
+        }
+        let count = parts.from(first).len();
+        Ok((kept.target_count() > 0).then_some((kept, count)))
+    }
+
+    /// One exchange that is too long alone: the user's text goes from its beginning, then the answer from its end.
+    fn cut_newest(&mut self, mut messages: Vec<Message>) -> Result<Option<(Tokens, usize)>, Rejection> {
+        let users: Vec<usize> =
+            (0..messages.len()).filter(|&index| messages[index].role == Role::User).collect();
+        let cuts = users.into_iter().map(|index| (index, Side::Left, Ending::Whole));
+        let answer = messages.len() - 1;
+        for (index, side, ending) in cuts.chain([(answer, Side::Right, Ending::Cut)]) {
+            if let Some(tokens) = self.cut(&mut messages, index, side, ending)? {
+                return Ok((tokens.target_count() > 0).then_some((tokens, messages.len())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Cuts whole tokens off one end of a content until the dialogue fits; `None` when not even an empty one does.
+    fn cut(
+        &mut self,
+        messages: &mut [Message],
+        index: usize,
+        side: Side,
+        ending: Ending,
+    ) -> Result<Option<Tokens>, Rejection> {
+        let content = std::mem::take(&mut messages[index].content);
+        let places = cut_places(&self.encoder, &content, side)?;
+        let mut dropped = 0;
+        let mut tokens = None;
+        loop {
+            let rest = match (places.get(dropped), side) {
+                (Some(&place), Side::Left) => &content[place..],
+                (Some(&place), Side::Right) => &content[..place],
+                (None, _) => "",
+            };
+            messages[index].content = rest.to_owned();
+            let length = match tokens.insert(self.encode(messages, ending)?).ids.len() {
+                length if length <= self.max_length => return Ok(tokens),
+                length => length,
+            };
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            // Tokens at the seam may merge or split, hence the loop; it almost always ends in its second round.
+            dropped += length - self.max_length;
+        }
+    }
+
+    fn encode(&mut self, messages: &[Message], ending: Ending) -> Result<Tokens, Rejection> {
+        let rendered = self.renderer.render(messages)?;
+        Ok(self.encoder.encode(&rendered, ending)?)
+    }
+
+    fn encode_if_it_fits(
+        &mut self,
+        messages: &[Message],
+        ending: Ending,
+    ) -> Result<Option<Tokens>, Rejection> {
+        let tokens = self.encode(messages, ending)?;
+        Ok((tokens.ids.len() <= self.max_length).then_some(tokens))
+    }
+}
+
+/// Byte positions where `content` may be cut, the mildest cut (none) first.
+fn cut_places(encoder: &Encoder, content: &str, side: Side) -> Result<Vec<usize>, Rejection> {
+    let mut places: Vec<usize> =
+        encoder.token_ranges(content)?.into_iter().map(|range| range.start).collect();
+    places.push(match side {
+        Side::Left => 0,
+        Side::Right => content.len(),
+    });
+    places.retain(|&place| content.is_char_boundary(place));
+    match side {
+        Side::Left => places.sort_unstable(),
+        Side::Right => places.sort_unstable_by_key(|&place| Reverse(place)),
+    }
+    places.dedup();
+    Ok(places)
+}
+
+/// A dialogue in the parts that truncation works with.
+struct Parts<'m> {
+    /// System messages at the beginning: they always stay.
+    head: &'m [Message],
+    /// From there to the last assistant message; what follows it is read by nobody.
+    body: &'m [Message],
+    /// Where exchanges begin in `body`: at a user's message that does not follow another one. At least one.
+    exchanges: Vec<usize>,
+}
+
+impl<'m> Parts<'m> {
+    fn of(messages: &'m [Message]) -> Self {
+        let head = messages.iter().take_while(|message| message.role == Role::System).count();
+        let (head, rest) = messages.split_at(head);
+        let end = rest
+            .iter()
+            .rposition(|message| message.role == Role::Assistant)
+            .map_or(rest.len(), |last| last + 1);
+        let body = &rest[..end];
+        let mut exchanges: Vec<usize> = (0..body.len())
+            .filter(|&index| {
+                body[index].role == Role::User && (index == 0 || body[index - 1].role != Role::User)
+            })
+            .collect();
+        if exchanges.first() != Some(&0) {
+            exchanges.insert(0, 0);
+        }
+        Self { head, body, exchanges }
+    }
+
+    /// The head and the exchanges from this one on.
+    fn from(&self, exchange: usize) -> Vec<Message> {
+        let start = self.exchanges.get(exchange).copied().unwrap_or(self.body.len());
+        self.head.iter().chain(&self.body[start..]).cloned().collect()
+    }
+}
+
+/// Size of the contents.
+fn bytes(messages: &[Message]) -> usize {
+    messages.iter().map(|message| message.content.len()).sum()
+}
