@@ -51,12 +51,13 @@ pub async fn run(args: &Args) -> Result<End, DaemonError> {
     let mut signals = Signals::listen()?;
     let life_line = if args.exit_with_stdin { Some(stdin_closed()?) } else { None };
     let config = config::load(&args.layers())?;
-    let folder = RunFolder::take(&config.run.dir)?;
     let plan = preflight::check(&config)?;
-    let facts = facts(&config, &plan, &folder.path)?;
 
     let exposure = if args.insecure { Exposure::Insecure } else { Exposure::Loopback };
     let listener = bind(args.listen.as_deref().unwrap_or(&config.cluster.listen), exposure).await?;
+    // Only now is anything written: whatever is refused above leaves no trace.
+    let folder = RunFolder::take(&config.run.dir)?;
+    let facts = facts(&config, &plan, &folder.path)?;
     let address = reachable(listener.local_addr()?);
     // Held until the end: dropping them removes the files.
     let _in_run = AddressFile::write(folder.path.join(ADDRESS_FILE), &address)?;
