@@ -42,7 +42,11 @@ pub(super) fn config_json(gguf: &Gguf, weight_type: WeightType) -> Result<Json, 
     let kv_heads = metadata.optional_whole("llama.attention.head_count_kv")?.unwrap_or(heads);
     let head_dim = match metadata.optional_whole("llama.attention.key_length")? {
         Some(size) => size,
-        None => hidden.checked_div(heads).unwrap_or(0),
+        None if heads > 0 && hidden.is_multiple_of(heads) => hidden / heads,
+        None => {
+            let problem = format!("is {heads}, which does not divide the embedding length {hidden}");
+            return Err(metadata.problem("llama.attention.head_count", problem));
+        }
     };
     let rotary = metadata.optional_whole("llama.rope.dimension_count")?.unwrap_or(head_dim);
     if rotary != head_dim {

@@ -6,7 +6,6 @@
 use super::{ImportError, WeightType};
 use evenkeel_shared::fsio::WithPath;
 use half::{bf16, f16};
-use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 use serde_json::{Map, json};
 use std::fs::File;
@@ -99,10 +98,10 @@ pub(super) fn read_header(path: &Path) -> Result<Metadata, ImportError> {
             "its header claims {header_bytes} bytes, but the file has {bytes}; it is cut off"
         )));
     }
-    let mut buffer = vec![0; 8 + header_bytes as usize];
-    buffer[..8].copy_from_slice(&length);
-    file.read_exact(&mut buffer[8..]).with_path("read", path)?;
-    let (_, metadata) = SafeTensors::read_metadata(&buffer)
+    let mut header = vec![0; header_bytes as usize];
+    file.read_exact(&mut header).with_path("read", path)?;
+    // Deserialising checks that the tensors' ranges fit their shapes and leave no gap.
+    let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| unusable(format!("its header is not one of a safetensors file: {error}")))?;
     let expected = 8 + header_bytes + metadata.data_len() as u64;
     if bytes != expected {

@@ -136,3 +136,51 @@ impl TensorType {
 fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
     bytes.iter().map(|byte| byte & 15).chain(bytes.iter().map(|byte| byte >> 4))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(kind: TensorType, raw: &[u8]) -> Vec<f32> {
+        let mut values = vec![9.0];
+        kind.dequantise(raw, &mut values);
+        values
+    }
+
+    /// A scale of 0.5, a minimum of -3, and quants whose low half is the index and whose high half is 15 - index.
+    fn four_bit_block(parts: &[f32]) -> Vec<u8> {
+        let halves = parts.iter().flat_map(|&part| f16::from_f32(part).to_le_bytes());
+        halves.chain((0..16).map(|index: u8| index | (15 - index) << 4)).collect()
+    }
+
+    #[test]
+    fn blocks_have_the_values_of_the_specification() {
+        let quants = || (0..16).chain((0..16).rev()).map(|quant: u8| f32::from(quant));
+        let expected: Vec<f32> = quants().map(|quant| 0.5 * (quant - 8.0)).collect();
+        assert_eq!(values(TensorType::Q4_0, &four_bit_block(&[0.5])), expected);
+        let expected: Vec<f32> = quants().map(|quant| 0.5 * quant - 3.0).collect();
+        assert_eq!(values(TensorType::Q4_1, &four_bit_block(&[0.5, -3.0])), expected);
+        let mut raw = f16::from_f32(0.25).to_le_bytes().to_vec();
+        raw.extend((0..32).map(|index: u8| index.wrapping_sub(16)));
+        let expected: Vec<f32> = (-16..16).map(|quant: i8| 0.25 * f32::from(quant)).collect();
+        assert_eq!(values(TensorType::Q8_0, &raw), expected);
+        assert_eq!(values(TensorType::F32, &1.5_f32.to_le_bytes()), [1.5]);
+        assert_eq!(values(TensorType::F16, &f16::from_f32(-2.5).to_le_bytes()), [-2.5]);
+        assert_eq!(values(TensorType::Bf16, &bf16::from_f32(-2.5).to_le_bytes()), [-2.5]);
+    }
+
+    #[test]
+    fn sizes_are_of_whole_blocks_and_never_overflow() {
+        assert_eq!(TensorType::Q4_1.tensor_bytes(&[3, 64]), Some(3 * 2 * 20));
+        assert_eq!(TensorType::Q4_1.tensor_bytes(&[3, 33]), None);
+        assert_eq!(TensorType::F32.tensor_bytes(&[0, 4]), None);
+        assert_eq!(TensorType::F32.tensor_bytes(&[1 << 40, 1 << 40]), None);
+        assert_eq!(TensorType::F32.tensor_bytes(&[1 << 31, 1 << 31]), None);
+    }
+
+    #[test]
+    fn other_formats_are_named() {
+        assert_eq!(TensorType::from_id(14), Err("Q6_K".into()));
+        assert!(TensorType::from_id(99).is_err_and(|name| name.contains("99")));
+    }
+}
