@@ -13,10 +13,19 @@ const TORCH_SERIES: &str = "2.11.";
 
 const SOURCES: &[&str] = &[
     "csrc/status.cpp",
+    "csrc/optim.cpp",
+    "csrc/autograd/accumulate.cpp",
+    "csrc/autograd/cast_param.cpp",
     "csrc/c10d/store.cpp",
     "csrc/c10d/group.cpp",
     "csrc/c10d/gloo.cpp",
     "csrc/c10d/reducer.cpp",
+    "csrc/kernels/dispatch.cpp",
+    "csrc/ops/attention.cpp",
+    "csrc/ops/linear_cross_entropy.cpp",
+    "csrc/ops/rms_norm.cpp",
+    "csrc/ops/rope.cpp",
+    "csrc/ops/swiglu.cpp",
 ];
 
 const CUDA_SOURCES: &[&str] = &["csrc/c10d/nccl.cpp"];
@@ -36,6 +45,7 @@ fn build() -> Result<(), String> {
     let libtorch = find_libtorch()?;
     check_version(&libtorch)?;
     compile(&libtorch)?;
+    compile_kernels()?;
 
     let lib_dir = libtorch.join("lib");
     println!("cargo:rustc-link-search=native={}", lib_dir.display());
@@ -115,8 +125,6 @@ fn compile(libtorch: &Path) -> Result<(), String> {
         .warnings(true)
         .define("USE_DISTRIBUTED", None)
         .define("USE_C10D_GLOO", None)
-        .flag("-fno-math-errno")
-        .flag("-fno-trapping-math")
         // Otherwise torch's own headers would warn by the hundred.
         .flag(format!("-isystem{}", libtorch.join("include").display()))
         .flag(format!("-isystem{}", libtorch.join("include/torch/csrc/api/include").display()))
@@ -129,6 +137,52 @@ fn compile(libtorch: &Path) -> Result<(), String> {
         }
     }
     build.try_compile("evenkeel_torch_ext").map_err(|error| format!("the C++ shim did not compile: {error}"))
+}
+
+/// The CPU kernels, once for each instruction set (see `csrc/kernels/dispatch.cpp`).
+fn compile_kernels() -> Result<(), String> {
+    let x86_64 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    let sets: &[(&str, &[&str])] = if x86_64 {
+        &[
+            ("kernels_baseline", &[]),
+            ("kernels_avx2", &["-mavx2", "-mfma"]),
+            (
+                "kernels_avx512",
+                &[
+                    "-mavx2",
+                    "-mfma",
+                    "-mavx512f",
+                    "-mavx512bw",
+                    "-mavx512dq",
+                    "-mavx512vl",
+                    "-mprefer-vector-width=512",
+                ],
+            ),
+        ]
+    } else {
+        &[("kernels_baseline", &[])]
+    };
+    for (name, flags) in sets {
+        let mut build = cc::Build::new();
+        build
+            .cpp(true)
+            .std("c++17")
+            .opt_level(3)
+            .debug(false)
+            .define("EK_KERNELS", *name)
+            .flag("-fopenmp-simd")
+            // Without these, sqrt and comparisons keep loops from becoming vector loops. Results stay IEEE.
+            .flag("-fno-math-errno")
+            .flag("-fno-trapping-math")
+            .file("csrc/kernels/kernels.cpp");
+        for flag in *flags {
+            build.flag(flag);
+        }
+        build
+            .try_compile(&format!("evenkeel_{name}"))
+            .map_err(|error| format!("the CPU kernels did not compile: {error}"))?;
+    }
+    Ok(())
 }
 
 /// The header folders of the CUDA wheels, which pip puts beside `torch`.

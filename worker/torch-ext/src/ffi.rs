@@ -126,6 +126,49 @@ unsafe extern "C" {
     pub(crate) fn ek_reducer_zero_grad(reducer: *mut RawReducer) -> Status;
     pub(crate) fn ek_reducer_bucket_count(reducer: *const RawReducer, count: *mut usize) -> Status;
     pub(crate) fn ek_reducer_bucket(reducer: *const RawReducer, index: usize, out: *mut TensorPtr) -> Status;
+
+    pub(crate) fn ek_fused_adamw(
+        params: *const TensorPtr,
+        grads: *const TensorPtr,
+        exp_avgs: *const TensorPtr,
+        exp_avg_sqs: *const TensorPtr,
+        count: usize,
+        step: i64,
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+    ) -> Status;
+    pub(crate) fn ek_total_norm(tensors: *const TensorPtr, count: usize, norm: *mut f64) -> Status;
+    pub(crate) fn ek_scale(tensors: *const TensorPtr, count: usize, factor: f64) -> Status;
+    pub(crate) fn ek_copy_list(
+        destinations: *const TensorPtr,
+        sources: *const TensorPtr,
+        count: usize,
+    ) -> Status;
+
+    pub(crate) fn ek_cast_param(master: TensorPtr, copy: TensorPtr, out: *mut TensorPtr) -> Status;
+    pub(crate) fn ek_rms_norm(x: TensorPtr, weight: TensorPtr, eps: f64, out: *mut TensorPtr) -> Status;
+    pub(crate) fn ek_swiglu(gate: TensorPtr, up: TensorPtr, out: *mut TensorPtr) -> Status;
+    pub(crate) fn ek_rope(x: TensorPtr, cos: TensorPtr, sin: TensorPtr, out: *mut TensorPtr) -> Status;
+    pub(crate) fn ek_linear_cross_entropy(
+        hidden: TensorPtr,
+        weight: TensorPtr,
+        compute_weight: TensorPtr,
+        targets: TensorPtr,
+        chunk: i64,
+        out: *mut TensorPtr,
+    ) -> Status;
+    pub(crate) fn ek_causal_attention(
+        q: TensorPtr,
+        k: TensorPtr,
+        v: TensorPtr,
+        starts: *const i64,
+        start_count: usize,
+        scale: f64,
+        out: *mut TensorPtr,
+    ) -> Status;
 }
 
 impl Status {
@@ -156,11 +199,19 @@ pub(crate) fn tensor_ptrs<T: std::borrow::Borrow<Tensor>>(tensors: &[T]) -> Vec<
     tensors.iter().map(|tensor| tensor_ptr(tensor.borrow())).collect()
 }
 
+/// Calls a function of the shim that makes one tensor.
+pub(crate) fn make_tensor(call: impl FnOnce(*mut TensorPtr) -> Status) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    call(&mut out).ok()?;
+    // SAFETY: on success the shim has written an owned tensor.
+    Ok(unsafe { take_tensor(out) })
+}
+
 /// Takes over a tensor that the shim made.
 ///
 /// # Safety
 /// `pointer` comes from the shim's `give` and is used nowhere else.
-pub(crate) unsafe fn take_tensor(pointer: TensorPtr) -> Tensor {
+unsafe fn take_tensor(pointer: TensorPtr) -> Tensor {
     // SAFETY: an owned at::Tensor* is what tch makes a Tensor of.
     unsafe { Tensor::from_ptr(pointer.cast()) }
 }

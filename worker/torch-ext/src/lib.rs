@@ -11,11 +11,14 @@
 
 #![allow(unsafe_code, reason = "this crate is the FFI")]
 
+pub mod autograd;
 mod bucket;
 mod error;
 mod ffi;
 mod group;
 mod membership;
+pub mod ops;
+pub mod optim;
 mod reducer;
 mod store;
 

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::bucket::{BucketSizes, GradientShape, layout};
 use crate::error::{Error, Result};
-use crate::ffi::{self, RawReducer, take_tensor, tensor_ptrs};
+use crate::ffi::{self, RawReducer, tensor_ptrs};
 use crate::group::{ProcessGroup, SharedGroup};
 
 /// Sums the gradients of parameters over all ranks while backward computes them.
@@ -132,11 +132,8 @@ impl Reducer {
         unsafe { ffi::ek_reducer_bucket_count(self.raw, &mut count) }.ok()?;
         (0..count)
             .map(|index| {
-                let mut out = null_mut();
-                // SAFETY: the reducer is alive and `out` is written on success.
-                unsafe { ffi::ek_reducer_bucket(self.raw, index, &mut out) }.ok()?;
-                // SAFETY: the shim gave us the tensor.
-                Ok(unsafe { take_tensor(out) })
+                // SAFETY: the reducer is alive, `out` is written on success.
+                ffi::make_tensor(|out| unsafe { ffi::ek_reducer_bucket(self.raw, index, out) })
             })
             .collect()
     }
