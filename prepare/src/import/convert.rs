@@ -49,9 +49,10 @@ pub struct Imported {
 /// A file that is damaged or holds something unsupported (named), or an output folder that exists. The output folder is
 /// then not there.
 pub fn import_gguf(settings: &Settings, progress: &mut dyn FnMut(u64, u64)) -> Result<Imported, ImportError> {
-    let out_dir = &settings.out_dir;
+    // Without a slash at the end, behind which the temporary name would go.
+    let out_dir: &Path = settings.out_dir.components().as_path();
     if out_dir.exists() {
-        return Err(ImportError::OutputExists(out_dir.clone()));
+        return Err(ImportError::OutputExists(out_dir.to_path_buf()));
     }
     let gguf = Gguf::open(&settings.source)?;
     let config_json = config_json(&gguf, settings.weight_type)?;

@@ -135,14 +135,17 @@ fn added_tokens(metadata: &Metadata, tokens: &[String]) -> Result<Vec<Json>, Imp
         let problem = format!("has {} entries for {} tokens", types.len(), tokens.len());
         return Err(metadata.problem(key, problem));
     }
-    let added = types.iter().zip(tokens).enumerate().filter_map(|(id, (&kind, token))| {
-        (kind == CONTROL || kind == USER_DEFINED).then(|| {
+    let added = types
+        .iter()
+        .zip(tokens)
+        .enumerate()
+        .filter(|(_, (kind, _))| matches!(**kind, CONTROL | USER_DEFINED))
+        .map(|(id, (&kind, token))| {
             json!({
                 "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": false, "special": kind == CONTROL,
             })
-        })
-    });
+        });
     Ok(added.collect())
 }
 

@@ -179,7 +179,8 @@ fn an_output_that_exists_is_left_alone() {
     fs::remove_dir(&out_dir).unwrap();
     fs::create_dir(folder.path().join("out.tmp")).unwrap();
     fs::write(folder.path().join("out.tmp/old"), b"x").unwrap();
-    import_gguf(&settings, &mut |_, _| {}).unwrap();
+    let with_slash = Settings { out_dir: folder.path().join("out/"), ..settings };
+    import_gguf(&with_slash, &mut |_, _| {}).unwrap();
     assert!(!out_dir.join("old").exists());
 }
 
