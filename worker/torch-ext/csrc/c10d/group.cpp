@@ -29,13 +29,13 @@ std::unique_ptr<ek_group> make_group(
 
 namespace {
 
-// Starts a collective and waits for it. The backend's own time-out bounds the wait.
+// Starts a collective and waits for it. Without `timeout` the backend's own time-out bounds the wait.
 template <typename Start>
-ek_status collective(ek_group* group, Start&& start) {
+ek_status collective(ek_group* group, Start&& start, std::chrono::milliseconds timeout = kNoTimeout) {
   if (group->aborted.load()) {
     return ek::record(EK_OTHER, ek::kAborted);
   }
-  return ek::guarded([&] { start()->wait(); });
+  return ek::guarded([&] { start()->wait(timeout); });
 }
 
 } // namespace
@@ -86,11 +86,15 @@ ek_status ek_group_all_gather(
 }
 
 ek_status ek_group_barrier(ek_group* group, int64_t timeout_ms) {
-  return collective(group, [&] {
+  const std::chrono::milliseconds timeout(timeout_ms);
+  const auto start = [&] {
     c10d::BarrierOptions options;
-    options.timeout = std::chrono::milliseconds(timeout_ms);
+    options.timeout = timeout;
     return group->backend->barrier(options);
-  });
+  };
+  // Gloo bounds the barrier by its options, NCCL by the wait.
+  const bool gloo = group->backend->getBackendName() == "gloo";
+  return collective(group, start, gloo ? kNoTimeout : timeout);
 }
 
 } // extern "C"
