@@ -66,15 +66,24 @@ pub enum ListenError {
 /// Not an address of this host, one that other hosts reach without leave, or a port that is taken.
 pub async fn bind(address: &str, exposure: Exposure) -> Result<TcpListener, ListenError> {
     let bad = |source| ListenError::Address { address: address.to_owned(), source };
-    let none = || bad(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    let resolved = lookup_host(address).await.map_err(bad)?.next().ok_or_else(none)?;
-    if exposure == Exposure::Loopback && !resolved.ip().is_loopback() {
-        return Err(ListenError::Exposed { address: resolved });
+    let resolved: Vec<SocketAddr> = lookup_host(address).await.map_err(bad)?.collect();
+    if exposure == Exposure::Loopback
+        && let Some(&address) = resolved.iter().find(|address| !address.ip().is_loopback())
+    {
+        return Err(ListenError::Exposed { address });
     }
-    TcpListener::bind(resolved).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::Taken { address: resolved },
-        _ => ListenError::Refused { address: resolved, source },
-    })
+    // A name may stand for an IPv6 and an IPv4 address, and a host may have only one of the two.
+    let mut refusal = bad(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for address in resolved {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                refusal = ListenError::Taken { address };
+            }
+            Err(source) => refusal = ListenError::Refused { address, source },
+        }
+    }
+    Err(refusal)
 }
 
 /// HOST:PORT under which others reach a listener bound to `bound`. One on all addresses goes by the host's name.

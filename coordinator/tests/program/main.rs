@@ -1,5 +1,7 @@
 //! The program as a process: what it announces, how it ends, what it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "../../../shared/tests/preflight/small_run.rs"]
 mod small_run;
 

@@ -1,5 +1,7 @@
 //! A run that can start is planned; one that cannot is refused with what to do, and nothing is written.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod small_run;
 
 use evenkeel_shared::config::{Config, Resume};
