@@ -88,7 +88,7 @@ impl Llama {
     pub fn loss_sum(&self, line: &TokenLine, sources: &Tensor, targets: &Tensor) -> Result<Tensor, Error> {
         let hidden = self.hidden(line)?.f_index_select(0, sources)?;
         let hidden = ops::rms_norm(&hidden, &self.norm.weight()?, self.config.rms_norm_eps)?;
-        ops::linear_cross_entropy(&hidden, &self.head_weight()?, targets)
+        ops::linear_cross_entropy(&hidden, self.head(), targets)
     }
 
     /// Logits of every token of the line, `[T, V]`.
@@ -140,11 +140,11 @@ impl Llama {
 
     fn project(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let hidden = ops::rms_norm(hidden, &self.norm.weight()?, self.config.rms_norm_eps)?;
-        Ok(hidden.f_linear(&self.head_weight()?, None::<Tensor>)?)
+        Ok(hidden.f_linear(&self.head().weight()?, None::<Tensor>)?)
     }
 
-    fn head_weight(&self) -> Result<Tensor, Error> {
-        self.head.as_ref().unwrap_or(&self.embedding).weight()
+    fn head(&self) -> &Parameter {
+        self.head.as_ref().unwrap_or(&self.embedding)
     }
 
     fn block(

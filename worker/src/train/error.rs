@@ -105,9 +105,10 @@ impl TrainError {
     /// Whether another rank's end is the cause.
     #[must_use]
     pub fn is_peer_lost(&self) -> bool {
-        let Self::Extension(error) = self else {
-            return matches!(self, Self::Torch(error) if evenkeel_torch_ext::is_peer_lost(error));
+        let error = match self {
+            Self::Extension(error) | Self::Model(ops::Error::Extension(error)) => error,
+            _ => return false,
         };
-        error.is_peer_lost()
+        matches!(error, evenkeel_torch_ext::Error::PeerLost(_) | evenkeel_torch_ext::Error::Aborted)
     }
 }

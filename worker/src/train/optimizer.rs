@@ -3,7 +3,7 @@
 use super::TrainError;
 use crate::model::{Llama, Parameter};
 use evenkeel_shared::config::Optimizer as Settings;
-use evenkeel_torch_ext as ext;
+use evenkeel_torch_ext::optim;
 use tch::{Kind, Tensor};
 
 /// AdamW with decoupled weight decay on matrices only (Loshchilov & Hutter 2019), one fused pass over all tensors.
@@ -69,30 +69,29 @@ impl AdamW {
         Ok(Self { settings: settings.clone(), groups, copies, copied })
     }
 
-    /// One update. `step` counts from 1; the gradients are divided by `grad_divisor` on the way.
+    /// One update. `step` counts from 1.
     ///
     /// # Errors
-    /// A parameter without a gradient; libtorch's.
-    pub fn step(
-        &mut self,
-        gradients: &Gradients,
-        step: u64,
-        learning_rate: f64,
-        grad_divisor: f64,
-    ) -> Result<(), TrainError> {
-        for (group, gradients) in self.groups.iter_mut().zip(&gradients.groups) {
-            let settings = ext::AdamW {
-                lr: learning_rate,
+    /// libtorch's.
+    pub fn step(&mut self, gradients: &Gradients, step: u64, learning_rate: f64) -> Result<(), TrainError> {
+        for (group, gradients) in self.groups.iter().zip(&gradients.groups) {
+            let settings = optim::AdamW {
+                learning_rate,
                 beta1: self.settings.beta1,
                 beta2: self.settings.beta2,
                 eps: self.settings.eps,
                 weight_decay: group.weight_decay,
-                grad_divisor,
             };
-            ext::fused_adamw_step(&group.masters, gradients, &group.means, &group.squares, step, &settings)?;
+            let tensors = optim::AdamWTensors {
+                params: &group.masters,
+                grads: gradients,
+                exp_avgs: &group.means,
+                exp_avg_sqs: &group.squares,
+            };
+            optim::fused_adamw_step(&tensors, step, &settings)?;
         }
         if !self.copies.is_empty() {
-            ext::copy_list(&self.copies, &self.copied)?;
+            optim::copy_list(&self.copies, &self.copied)?;
         }
         Ok(())
     }

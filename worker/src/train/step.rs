@@ -6,7 +6,7 @@ use crate::data::{Feed, MicroBatch, StepPacks};
 use crate::model::Llama;
 use crate::session::{Phase, Progress};
 use evenkeel_shared::schedule::LearningRate;
-use evenkeel_torch_ext as ext;
+use evenkeel_torch_ext::optim;
 use evenkeel_torch_ext::{ProcessGroup, Reducer};
 use tch::{Device, Kind, Tensor};
 
@@ -73,8 +73,8 @@ pub(super) struct Stepper {
 impl Stepper {
     /// Forward and backward over the rank's packs, all-reduce, clip, update.
     ///
-    /// The gradients are those of the loss *sum*; they are divided by the global number of targets inside the optimizer,
-    /// together with clipping, so that the result does not depend on how packs fall into micro-batches and ranks.
+    /// The gradients are those of the loss *sum*; they are divided by the global number of targets at the end, together
+    /// with clipping, so that the result does not depend on how packs fall into micro-batches and ranks.
     ///
     /// # Errors
     /// Reading a pack, a lost peer, a step that is not finite.
@@ -108,7 +108,8 @@ impl Stepper {
         progress.enter(Phase::Optimizer);
         let targets = totals.targets.max(1.0);
         let loss = totals.loss_sum / targets;
-        let grad_norm = ext::grad_norm(&self.reducer.flat_gradients()?)? / targets;
+        let flat = self.reducer.flat_gradients()?;
+        let grad_norm = optim::grad_norm(&flat)? / targets;
         let learning_rate = self.schedule.at(steps_done);
         if !loss.is_finite() || !grad_norm.is_finite() {
             let segments = feed.open_segments();
@@ -121,7 +122,8 @@ impl Stepper {
             });
         }
         let divisor = targets * clip_divisor(grad_norm, self.clip_norm);
-        self.optimizer.step(&self.gradients, steps_done + 1, learning_rate, divisor)?;
+        optim::scale_in_place(&flat, 1.0 / divisor)?;
+        self.optimizer.step(&self.gradients, steps_done + 1, learning_rate)?;
         self.reducer.zero_grad()?;
         Ok(StepOutcome { totals, loss, grad_norm, learning_rate, rank_tokens: own.tokens as u64 })
     }
