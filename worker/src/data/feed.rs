@@ -3,7 +3,7 @@
 use super::MicroBatch;
 use super::micro_batch::Collector;
 use evenkeel_shared::config::Config;
-use evenkeel_shared::dataset::{DatasetError, Manifest, SEGMENTS_FOLDER, Segment};
+use evenkeel_shared::dataset::{DatasetError, Manifest, Segment};
 use evenkeel_shared::ids::{Rank, SegmentId, WorldSize};
 use evenkeel_shared::plan::{Cursor, EpochPlan, PackRef, PlanError, Quarantine, RunLength, lanes_of};
 use std::collections::BTreeMap;
@@ -206,9 +206,7 @@ impl Feed {
     fn segment(&mut self, lane: u32, id: SegmentId) -> Result<&Segment, FeedError> {
         if self.open.get(&lane).is_none_or(|(open, _)| *open != id) {
             self.open.remove(&lane);
-            let entry = &self.manifest.segments[id.0 as usize];
-            let path = self.folder.join(SEGMENTS_FOLDER).join(&entry.file);
-            let segment = Segment::open(&path, entry, self.manifest.vocab_size)?;
+            let segment = self.manifest.open_segment(&self.folder, id)?;
             self.open.insert(lane, (id, segment));
         }
         Ok(&self.open[&lane].1)
