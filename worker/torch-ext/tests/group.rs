@@ -1,5 +1,7 @@
 //! Collectives between real processes, and what happens when one of them goes bad.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::mpsc::sync_channel;

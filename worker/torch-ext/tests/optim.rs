@@ -1,5 +1,7 @@
 //! The optimizer's operations against formulas written out here.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use evenkeel_torch_ext::Error;
 use evenkeel_torch_ext::optim::{
     AdamW, AdamWTensors, copy_list, fused_adamw_step, grad_norm, scale_in_place,

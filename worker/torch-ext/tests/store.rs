@@ -1,5 +1,7 @@
 //! The rendezvous store and what it says when the set-up is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;
