@@ -5,6 +5,7 @@
 
 use evenkeel_shared::config::ConfigError;
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The command failed.
@@ -41,7 +42,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(Exit(code)) = error.downcast_ref::<Exit>() {
         return ExitCode::from(*code);
     }
-    eprintln!("error: {}", paragraph(error));
+    // Not `eprintln!`, which panics when nobody reads any more.
+    let _ = writeln!(std::io::stderr(), "error: {}", paragraph(error));
     let is_usage = error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<Usage>());
     ExitCode::from(if is_usage { USAGE } else { FAILED })
 }
