@@ -6,9 +6,11 @@ mod config_file;
 mod generate;
 mod handover;
 mod import;
+mod inspect;
 mod launch;
 mod status;
 mod train;
+mod vectorize;
 
 pub use config_file::ConfigFile;
 
@@ -31,6 +33,10 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Turns dialogues into the data set that `train` reads.
+    Vectorize(vectorize::Args),
+    /// Shows samples of a data set as text, with what is trained on.
+    Inspect(inspect::Args),
     /// Trains on this machine: starts coordinator and workers, shows progress, ends with a checkpoint.
     Train(train::Args),
     /// Makes a Hugging Face directory from a GGUF file, or checks one that exists.
@@ -54,6 +60,8 @@ pub enum Command {
 impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Vectorize(args) => vectorize::run(args),
+            Self::Inspect(args) => inspect::run(args),
             Self::Train(args) => train::run(args),
             Self::Import(args) => import::run(args),
             Self::Config(args) => config::run(args),

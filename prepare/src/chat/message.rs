@@ -82,6 +82,10 @@ impl Row {
     /// (templates write them into the text, and this program does not hand them over yet: silently leaving them
     /// out would train on another dialogue than the one written down).
     pub fn parse(line: &[u8]) -> Result<Self, RowError> {
+        // serde would also take an array for a struct, its fields by position.
+        if line.trim_ascii_start().first() != Some(&b'{') {
+            return Err(RowError("expected a JSON object with a `messages` list".into()));
+        }
         let row: RawRow = serde_json::from_slice(line).map_err(|error| RowError(error.to_string()))?;
         if row.messages.is_empty() {
             return Err(RowError("`messages` is empty".into()));
@@ -126,7 +130,7 @@ mod tests {
             assert!(message.contains(part), "{line}: {message}");
         };
         refused("{\"messages\": [", "EOF");
-        refused("[]", "missing field `messages`");
+        refused("[]", "expected a JSON object");
         refused("{}", "missing field `messages`");
         refused(r#"{"messages": []}"#, "empty");
         refused(r#"{"messages": [{"role": "bot", "content": ""}]}"#, "unknown variant `bot`");
@@ -138,6 +142,6 @@ mod tests {
             "not supported",
         );
         assert!(Row::parse(b"{\"messages\": [{\"role\": \"user\", \"content\": \"\xff\"}]}").is_err());
-        refused(r#"{"messages": [{"role": "user", "content": "\ud800"}]}"#, "surrogate");
+        refused(r#"{"messages": [{"role": "user", "content": "\ud800"}]}"#, "hex escape");
     }
 }

@@ -89,6 +89,17 @@ impl<'t> Renderer<'t> {
         Ok(spans)
     }
 
+    /// As [`Renderer::render`], never by the short cut.
+    #[cfg(test)]
+    pub(super) fn by_beginnings(&self, messages: &[Message]) -> Result<Rendered, RenderError> {
+        let values: Vec<Value> =
+            messages.iter().map(|message| value(message.role, &message.content)).collect();
+        let text = self.template.render(&values, Prompt::None)?;
+        let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
+        let spans = self.spans_by_beginnings(&text, &roles, &values)?;
+        Ok(Rendered { text, spans, rule: SpanRule::Beginnings })
+    }
+
     fn render_marked(&self, messages: &[Message], values: &[Value]) -> Result<Rendered, RenderError> {
         if messages.iter().any(|message| generation::has_marks(&message.content)) {
             return Err(RenderError::Marks);

@@ -5,8 +5,8 @@ use super::generation;
 use super::message::{Message, Role};
 use super::render::Renderer;
 use evenkeel_shared::hf::tokenizer_files::TokenizerFiles;
-use minijinja::Environment;
 use minijinja::value::Value;
+use minijinja::{Environment, context};
 use std::collections::BTreeMap;
 
 /// A template that cannot be used for any dialogue.
@@ -159,5 +159,5 @@ impl ChatTemplate {
 
 /// A message as the template sees it.
 pub(super) fn value(role: Role, content: &str) -> Value {
-    Value::from_iter([("role", Value::from(role.as_str())), ("content", Value::from(content))])
+    context! { role => role.as_str(), content => content }
 }

@@ -2,6 +2,8 @@
 
 mod encoder;
 mod mask;
+#[cfg(test)]
+mod tests;
 
 pub use encoder::{Encoder, TokenizerError, Tokens};
 pub use mask::Ending;

@@ -5,7 +5,6 @@ use crate::chat::{Message, Renderer, Role};
 use crate::tokens::{Encoder, Ending, Tokens};
 use evenkeel_shared::config::LongDialogue;
 use evenkeel_shared::dataset::TruncationLosses;
-use std::cmp::Reverse;
 
 /// Renders, tokenizes and, where needed, shortens dialogues; each thread has its own.
 #[derive(Debug)]
@@ -153,20 +152,22 @@ impl<'t> Fitter<'t> {
     }
 }
 
-/// Byte positions where `content` may be cut, the mildest cut (none) first.
+/// Entry `n` is the byte position to cut `content` at to lose about `n` tokens; the pieces of a split character all
+/// stand for its beginning.
 fn cut_places(encoder: &Encoder, content: &str, side: Side) -> Result<Vec<usize>, Rejection> {
+    let boundary = |place: usize| content.floor_char_boundary(place);
     let mut places: Vec<usize> =
-        encoder.token_ranges(content)?.into_iter().map(|range| range.start).collect();
-    places.push(match side {
-        Side::Left => 0,
-        Side::Right => content.len(),
-    });
-    places.retain(|&place| content.is_char_boundary(place));
+        encoder.token_ranges(content)?.into_iter().map(|range| boundary(range.start)).collect();
     match side {
-        Side::Left => places.sort_unstable(),
-        Side::Right => places.sort_unstable_by_key(|&place| Reverse(place)),
+        Side::Left => match places.first_mut() {
+            Some(first) => *first = 0,
+            None => places.push(0),
+        },
+        Side::Right => {
+            places.push(content.len());
+            places.reverse();
+        }
     }
-    places.dedup();
     Ok(places)
 }
 
@@ -210,4 +211,140 @@ impl<'m> Parts<'m> {
 /// Size of the contents.
 fn bytes(messages: &[Message]) -> usize {
     messages.iter().map(|message| message.content.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{self, messages};
+    use proptest::prelude::*;
+
+    fn fit(
+        template: &str,
+        max_length: u32,
+        long_dialogue: LongDialogue,
+        dialogue: &[Message],
+    ) -> (Result<Fitted, Rejection>, String) {
+        let (files, template) = (fixtures::files(template), fixtures::template(template));
+        let encoder = Encoder::new(&files).unwrap();
+        let fitted =
+            Fitter::new(Renderer::new(&template), encoder.clone(), max_length, long_dialogue).fit(dialogue);
+        let text =
+            fitted.as_ref().map_or(String::new(), |fitted| encoder.decode(&fitted.tokens.ids).unwrap());
+        (fitted, text)
+    }
+
+    fn trained(encoder: &Encoder, tokens: &Tokens) -> String {
+        let ids: Vec<u32> = tokens
+            .ids
+            .iter()
+            .zip(&tokens.targets)
+            .filter(|(_, target)| **target)
+            .map(|(&id, _)| id)
+            .collect();
+        encoder.decode(&ids).unwrap()
+    }
+
+    const LONG: &str = "What is six times seven and why is the sky blue and when does the next train leave ";
+
+    #[test]
+    fn the_oldest_exchanges_go_first_and_the_system_message_stays() {
+        let dialogue = messages(&[
+            ("s", "Be calm."),
+            ("u", LONG),
+            ("a", "one"),
+            ("u", "second"),
+            ("a", "two"),
+            ("t", "tool"),
+            ("a", "more"),
+            ("u", "third"),
+            ("a", "three"),
+        ]);
+        let (whole, _) = fit("chatml", 1000, LongDialogue::Truncate, &dialogue);
+        let whole = whole.unwrap();
+        assert_eq!(whole.losses, TruncationLosses::default());
+        let (fitted, text) =
+            fit("chatml", whole.tokens.ids.len() as u32 - 1, LongDialogue::Truncate, &dialogue);
+        let fitted = fitted.unwrap();
+        assert!(
+            text.starts_with("<|im_start|>system\nBe calm.<|im_end|>\n<|im_start|>user\nsecond<|im_end|>"),
+            "{text}"
+        );
+        assert!(text.ends_with("three<|im_end|>\n"), "{text}");
+        assert_eq!((fitted.losses.dialogues, fitted.losses.messages), (1, 2));
+        assert_eq!(fitted.losses.tokens as usize, whole.tokens.ids.len() - fitted.tokens.ids.len());
+        assert_eq!(
+            fitted.losses.target_tokens as usize,
+            whole.tokens.target_count() - fitted.tokens.target_count()
+        );
+        let (dropped, _) = fit("chatml", 30, LongDialogue::Drop, &dialogue);
+        assert!(matches!(dropped, Err(Rejection::TooLong { max_length: 30, .. })));
+    }
+
+    #[test]
+    fn of_a_single_long_exchange_the_question_loses_its_beginning() {
+        let question = format!("开头{}结尾？", LONG.repeat(3));
+        let dialogue =
+            messages(&[("u", "old"), ("a", "old"), ("u", &question), ("a", "fine"), ("u", "unanswered")]);
+        let (fitted, text) = fit("chatml", 60, LongDialogue::Truncate, &dialogue);
+        let fitted = fitted.unwrap();
+        // Tokens at the seam may merge, so that a few more go than needed.
+        assert!((56..=60).contains(&fitted.tokens.ids.len()), "{}", fitted.tokens.ids.len());
+        assert!(
+            text.starts_with("<|im_start|>system\nYou are a calm helper.<|im_end|>\n<|im_start|>user\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("结尾？<|im_end|>\n<|im_start|>assistant\nfine<|im_end|>\n"), "{text}");
+        assert!(!text.contains("开头"));
+        assert_eq!(fitted.losses.messages, 3);
+        assert_eq!(fitted.losses.target_tokens, 4, "the old answer and its end");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_is_not_trained_to_end_there() {
+        let answer = LONG.repeat(4);
+        let dialogue = messages(&[("s", "x"), ("u", "question"), ("a", &answer)]);
+        for template in ["chatml", "generation"] {
+            let (fitted, text) = fit(template, 50, LongDialogue::Truncate, &dialogue);
+            let fitted = fitted.unwrap();
+            assert!(fitted.tokens.ids.len() <= 50);
+            assert!(
+                text.contains("<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\nWhat is six"),
+                "{text}"
+            );
+            let encoder = Encoder::new(&fixtures::files(template)).unwrap();
+            let trained = trained(&encoder, &fitted.tokens);
+            assert!(trained.len() > 20 && answer.starts_with(&trained), "{trained}");
+        }
+    }
+
+    #[test]
+    fn what_must_stay_may_be_too_long() {
+        let dialogue = messages(&[("s", LONG), ("u", "q"), ("a", "r")]);
+        let (fitted, _) = fit("chatml", 40, LongDialogue::Truncate, &dialogue);
+        assert!(fitted.unwrap_err().to_string().contains("above max_length 40"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn what_is_kept_fits_and_is_an_ending_of_the_dialogue(
+            turns in prop::collection::vec((prop_oneof![Just("u"), Just("a"), Just("t")], "[ a字😀é\n]{0,30}"), 1..10),
+            system in prop::option::of("[a字]{0,5}"),
+            max_length in 2u32..200,
+        ) {
+            let head = system.iter().map(|text| ("s", text.as_str()));
+            let turns: Vec<(&str, &str)> = head.chain(turns.iter().map(|(role, text)| (*role, text.as_str()))).collect();
+            let (fitted, text) = fit("chatml", max_length, LongDialogue::Truncate, &messages(&turns));
+            if let Ok(fitted) = fitted {
+                prop_assert!(fitted.tokens.ids.len() <= max_length as usize);
+                prop_assert!(fitted.tokens.target_count() > 0);
+                prop_assert!(!text.contains(char::REPLACEMENT_CHARACTER));
+                let system = system.as_deref().unwrap_or("You are a calm helper.");
+                let start = format!("<|im_start|>system\n{system}<|im_end|>\n");
+                prop_assert!(text.starts_with(&start));
+            }
+        }
+    }
 }
