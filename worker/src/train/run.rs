@@ -195,7 +195,8 @@ impl<'a> Trainer<'a> {
         let votes = Totals {
             stop: f64::from(u8::from(stop.is_some())),
             stop_and_save: f64::from(u8::from(stop == Some(true))),
-            save: f64::from(u8::from(links.requests.take_save())),
+            // Only rank 0's counts: one order reaches the ranks at different steps, and must make one checkpoint.
+            save: f64::from(u8::from(self.membership.form.rank == 0 && links.requests.take_save())),
             ..Totals::default()
         };
         let outcome = self.stepper.step(
