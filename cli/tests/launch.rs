@@ -1,5 +1,7 @@
 //! `evenkeel launch` against a coordinator and workers that do what the test says.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod fake;
 
 use evenkeel_proto::v1::{AbortOrder, AttachResponse, attach_request, attach_response};
