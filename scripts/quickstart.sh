@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-prompt=${PROMPT:-"Hi! What are you up to this weekend?"}
+prompt=${PROMPT:-"Hey, how is your semester going?"}
 folder=quickstart
 config=examples/quickstart.toml
 evenkeel=target/release/evenkeel
