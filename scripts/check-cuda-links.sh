@@ -6,8 +6,11 @@ binary=${1:?usage: check-cuda-links.sh WORKER}
 
 fail() { echo "check-cuda: $binary $*" >&2; exit 1; }
 
-readelf --dynamic "$binary" | grep --quiet 'NEEDED.*libtorch_cuda\.so' || fail "is not linked to libtorch_cuda"
-nm --dynamic --undefined-only --demangle "$binary" | grep --quiet 'c10d::ProcessGroupNCCL::' || fail "does not use ProcessGroupNCCL"
+# Into variables first: `grep --quiet` leaves a pipe early, which pipefail would take for a failure of the left side.
+needed=$(readelf --dynamic "$binary")
+symbols=$(nm --dynamic --undefined-only --demangle "$binary")
+grep --quiet 'NEEDED.*libtorch_cuda\.so' <<<"$needed" || fail "is not linked to libtorch_cuda"
+grep --quiet 'c10d::ProcessGroupNCCL::' <<<"$symbols" || fail "does not use ProcessGroupNCCL"
 missing=$(ldd "$binary" | grep 'not found' || true)
 [[ -z $missing ]] || fail "does not find these libraries: $missing"
 "$binary" --version >/dev/null || fail "does not start"
