@@ -171,13 +171,13 @@ fn a_segment_of_rejected_rows_keeps_its_number() {
     let report = setup.run().unwrap();
     let counts = report.manifest.pack_counts();
     assert!(counts.contains(&0) && counts.iter().any(|&packs| packs > 0), "{counts:?}");
-    for index in 0..counts.len() {
+    for (index, &packs) in counts.iter().enumerate() {
         let open = report.manifest.open_segment_with(
             setup.dataset(),
             SegmentId(index as u32),
             Verification::Content,
         );
-        assert_eq!(open.unwrap().packs(), counts[index] as usize);
+        assert_eq!(open.unwrap().packs(), packs as usize);
     }
 }
 

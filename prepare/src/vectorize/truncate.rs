@@ -78,12 +78,14 @@ impl<'t> Fitter<'t> {
         let newest = parts.exchanges.len() - 1;
         let mut first = parts.exchanges.iter().position(fits).unwrap_or(newest);
         let mut kept = self.encode_if_it_fits(&parts.from(first), Ending::Whole)?;
+        // When the guess is too long, the walk ends at the first exchange that fits: the one before it did not.
+        let may_keep_more = kept.is_some();
         while kept.is_none() && first < newest {
             first += 1;
             kept = self.encode_if_it_fits(&parts.from(first), Ending::Whole)?;
         }
         let Some(mut kept) = kept else { return self.cut_newest(parts.from(newest)) };
-        while first > 0 {
+        while may_keep_more && first > 0 {
             let Some(more) = self.encode_if_it_fits(&parts.from(first - 1), Ending::Whole)? else { break };
             first -= 1;
             kept = more;

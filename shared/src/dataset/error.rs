@@ -26,6 +26,16 @@ pub enum DatasetError {
         /// What is wrong.
         reason: String,
     },
+    /// The caller asked for a segment that the data set does not have.
+    #[error("there is no segment {segment} in {}: it has {segments}, counted from 0", dataset.display())]
+    NoSuchSegment {
+        /// The data set's folder.
+        dataset: PathBuf,
+        /// The segment asked for.
+        segment: u32,
+        /// Number of segments.
+        segments: usize,
+    },
     /// A segment file is damaged or is not the one that the manifest lists.
     #[error("segment {} cannot be used: {fault}. Copy it again from where the data set was made, or vectorize again with --overwrite", path.display())]
     Segment {

@@ -165,9 +165,10 @@ impl Manifest {
         segment: SegmentId,
         verification: Verification,
     ) -> Result<Segment, DatasetError> {
-        let entry = self.segments.get(segment.0 as usize).ok_or_else(|| DatasetError::Manifest {
-            path: dataset.join(MANIFEST_FILE),
-            reason: format!("segment {segment} was asked for, it lists {}", self.segments.len()),
+        let entry = self.segments.get(segment.0 as usize).ok_or_else(|| DatasetError::NoSuchSegment {
+            dataset: dataset.to_path_buf(),
+            segment: segment.0,
+            segments: self.segments.len(),
         })?;
         Segment::open_with(&dataset.join(&entry.file), entry, self.vocab_size, verification)
     }
