@@ -168,8 +168,8 @@ impl Llama {
         let x = x.f_add(&linear(&attended, &block.output)?)?;
 
         let normed = ops::rms_norm(&x, &block.mlp_norm.weight()?, config.rms_norm_eps)?;
-        let inner = ops::swiglu(&linear(&normed, &block.gate)?, &linear(&normed, &block.up)?)?;
-        Ok(x.f_add(&linear(&inner, &block.down)?)?)
+        let (gate, up) = (linear(&normed, &block.gate)?, linear(&normed, &block.up)?);
+        Ok(x.f_add(&ops::swiglu_linear(&gate, &up, &block.down.weight()?)?)?)
     }
 }
 

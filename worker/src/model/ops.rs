@@ -16,9 +16,9 @@ pub enum Error {
     Extension(#[from] ext::Error),
 }
 
-/// Rows of logits that exist at a time. More rows make better matrix products, fewer less memory: 256 rows of a vocabulary
-/// of 50,000 are 25 MB in bf16.
-const LOGIT_ROWS: i64 = 256;
+/// Bytes of logits that exist at a time. All rows at once make the fastest matrix products; this bounds their memory when
+/// the vocabulary or the micro-batch is large.
+const LOGIT_BYTES: i64 = 128 << 20;
 
 /// `copy`, connected to the float32 leaf `master`: the gradient that arrives is added to the leaf's in float32.
 pub(super) fn cast_parameter(master: &Tensor, copy: &Tensor) -> Result<Tensor, Error> {
@@ -39,9 +39,9 @@ pub(super) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor, Err
     Ok(ext::ops::rope(x, cos, sin)?)
 }
 
-/// `silu(gate) * up` (Shazeer 2020), element by element.
-pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor, Error> {
-    Ok(ext::ops::swiglu(gate, up)?)
+/// `(silu(gate) * up) @ down^T` (Shazeer 2020). `gate` and `up [T, I]`, `down [H, I]`.
+pub(super) fn swiglu_linear(gate: &Tensor, up: &Tensor, down: &Tensor) -> Result<Tensor, Error> {
+    Ok(ext::ops::swiglu_linear(gate, up, down)?)
 }
 
 /// Causal attention inside each document. `query [T, heads, D]`, `key` and `value [T, kv_heads, D]`; `bounds` are the
@@ -62,7 +62,8 @@ pub(super) fn linear_cross_entropy(hidden: &Tensor, head: &Parameter, targets: &
         Some(copy) => HeadWeight { weight: head.master(), compute: copy },
         None => HeadWeight::plain(head.master()),
     };
-    Ok(ext::ops::linear_cross_entropy(hidden, weight, targets, LOGIT_ROWS)?)
+    let row_bytes = weight.compute.size()[0] * weight.compute.kind().elt_size_in_bytes() as i64;
+    Ok(ext::ops::linear_cross_entropy(hidden, weight, targets, (LOGIT_BYTES / row_bytes).max(1))?)
 }
 
 /// Attention of every query to every key. `query [T, heads, D]`, `key` and `value [S, kv_heads, D]`.

@@ -150,7 +150,12 @@ unsafe extern "C" {
 
     pub(crate) fn ek_cast_param(master: TensorPtr, copy: TensorPtr, out: *mut TensorPtr) -> Status;
     pub(crate) fn ek_rms_norm(x: TensorPtr, weight: TensorPtr, eps: f64, out: *mut TensorPtr) -> Status;
-    pub(crate) fn ek_swiglu(gate: TensorPtr, up: TensorPtr, out: *mut TensorPtr) -> Status;
+    pub(crate) fn ek_swiglu_linear(
+        gate: TensorPtr,
+        up: TensorPtr,
+        weight: TensorPtr,
+        out: *mut TensorPtr,
+    ) -> Status;
     pub(crate) fn ek_rope(x: TensorPtr, cos: TensorPtr, sin: TensorPtr, out: *mut TensorPtr) -> Status;
     pub(crate) fn ek_linear_cross_entropy(
         hidden: TensorPtr,

@@ -22,13 +22,18 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     make_tensor(|out| unsafe { ffi::ek_rms_norm(tensor_ptr(x), tensor_ptr(weight), eps, out) })
 }
 
-/// `silu(gate) * up`, for two tensors of one shape and kind. Keeps only its inputs for backward.
+/// `(silu(gate) * up) @ weight^T`: SwiGLU and the projection behind it. Keeps only its inputs for backward; the product is
+/// made again there.
+///
+/// Shapes: `gate` and `up [rows, I]`, `weight [H, I]`, all of one kind; result `[rows, H]`.
 ///
 /// # Errors
-/// [`crate::Error::Torch`] when the shapes or kinds differ.
-pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    // SAFETY: both tensors outlive the call and `out` is written on success.
-    make_tensor(|out| unsafe { ffi::ek_swiglu(tensor_ptr(gate), tensor_ptr(up), out) })
+/// [`crate::Error::Torch`] when the shapes or kinds do not fit.
+pub fn swiglu_linear(gate: &Tensor, up: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    // SAFETY: the tensors outlive the call and `out` is written on success.
+    make_tensor(|out| unsafe {
+        ffi::ek_swiglu_linear(tensor_ptr(gate), tensor_ptr(up), tensor_ptr(weight), out)
+    })
 }
 
 /// Rotary position embedding: turns element `i` of each half of a head by the angle of its token, the convention of

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use evenkeel_torch_ext::autograd::cast_param;
-use evenkeel_torch_ext::ops::{HeadWeight, causal_attention, linear_cross_entropy, rms_norm, rope, swiglu};
+use evenkeel_torch_ext::ops::{HeadWeight, causal_attention, linear_cross_entropy, rms_norm, rope, swiglu_linear};
 use evenkeel_torch_ext::{Error, Result};
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -87,21 +87,22 @@ fn rms_norm_takes_kinds_that_differ() {
 }
 
 #[test]
-fn swiglu_equals_its_definition() {
+fn swiglu_linear_equals_its_definition() {
     check(
-        "swiglu",
-        &[&[33, 129], &[33, 129]],
-        |leaves| swiglu(&leaves[0], &leaves[1]),
-        |leaves| leaves[0].silu() * &leaves[1],
+        "swiglu_linear",
+        &[&[33, 129], &[33, 129], &[17, 129]],
+        |leaves| swiglu_linear(&leaves[0], &leaves[1], &leaves[2]),
+        |leaves| (leaves[0].silu() * &leaves[1]).linear(&leaves[2], None::<Tensor>),
     );
 }
 
 #[test]
 fn swiglu_is_right_far_from_zero() {
     let gate = Tensor::from_slice(&[-200.0_f32, -88.0, -20.0, -1e-3, 0.0, 20.0, 88.0, 200.0, f32::NAN]);
-    let up = Tensor::ones_like(&gate);
-    let (actual, expected) = (swiglu(&gate, &up).unwrap(), gate.silu());
-    assert!(actual.allclose(&expected, 1e-6, 1e-30, true), "{actual} against {expected}");
+    let column = gate.unsqueeze(1);
+    let one = Tensor::ones([1, 1], (Kind::Float, Device::Cpu));
+    let actual = swiglu_linear(&column, &Tensor::ones_like(&column), &one).unwrap().squeeze_dim(1);
+    assert!(actual.allclose(&gate.silu(), 1e-6, 1e-30, true), "{actual} against {}", gate.silu());
 }
 
 #[test]

@@ -85,16 +85,21 @@ template <typename T>
 void swiglu_backward(
     T* __restrict dgate,
     T* __restrict dup,
-    const T* __restrict dy,
+    T* __restrict product,
+    const T* __restrict dproduct,
     const T* __restrict gate,
     const T* __restrict up,
     int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     const float g = load(gate[i]);
-    const float upstream = load(dy[i]);
-    const float sigmoid = 1.0f / (1.0f + exp_of(-g));
+    const float u = load(up[i]);
+    const float upstream = load(dproduct[i]);
+    const float denominator = 1.0f + exp_of(-g);
+    const float sigmoid = 1.0f / denominator;
+    // As in forward, so that the product is the same to the last bit.
+    store(&product[i], g / denominator * u);
     store(&dup[i], upstream * g * sigmoid);
-    store(&dgate[i], upstream * load(up[i]) * sigmoid * (1.0f + g * (1.0f - sigmoid)));
+    store(&dgate[i], upstream * u * sigmoid * (1.0f + g * (1.0f - sigmoid)));
   }
 }
 

@@ -24,7 +24,9 @@ struct TypedKernels {
       int64_t width);
   // y = silu(gate) * up
   void (*swiglu_forward)(T* y, const T* gate, const T* up, int64_t count);
-  void (*swiglu_backward)(T* dgate, T* dup, const T* dy, const T* gate, const T* up, int64_t count);
+  // The gradients, and in the same pass the product silu(gate) * up again.
+  void (*swiglu_backward)(
+      T* dgate, T* dup, T* product, const T* dproduct, const T* gate, const T* up, int64_t count);
   // Rotates the two halves of each head by the angle of its row; `direction` -1 rotates back.
   void (*rope)(
       T* y,
