@@ -57,7 +57,11 @@ pub(super) fn causal_attention(
 }
 
 /// Sum of the cross-entropies, in nats, of `hidden [K, H] @ weight[V, H]^T` against `targets [K]` int64; float32 scalar.
-pub(super) fn linear_cross_entropy(hidden: &Tensor, head: &Parameter, targets: &Tensor) -> Result<Tensor, Error> {
+pub(super) fn linear_cross_entropy(
+    hidden: &Tensor,
+    head: &Parameter,
+    targets: &Tensor,
+) -> Result<Tensor, Error> {
     let weight = match head.copy() {
         Some(copy) => HeadWeight { weight: head.master(), compute: copy },
         None => HeadWeight::plain(head.master()),

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use evenkeel_torch_ext::autograd::cast_param;
-use evenkeel_torch_ext::ops::{HeadWeight, causal_attention, linear_cross_entropy, rms_norm, rope, swiglu_linear};
+use evenkeel_torch_ext::ops::{
+    HeadWeight, causal_attention, linear_cross_entropy, rms_norm, rope, swiglu_linear,
+};
 use evenkeel_torch_ext::{Error, Result};
 use tch::{Device, Kind, Reduction, Tensor};
 
