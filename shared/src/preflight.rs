@@ -148,6 +148,24 @@ pub enum PreflightError {
         /// Digest of the data set.
         found: String,
     },
+    /// The checkpoint belongs to a run that would go on in another way.
+    #[error(
+        "the checkpoint {} was written with {key} = {checkpoint}, but the configuration says {found}. Going on would {harm}. \
+         Resume with the same value, or set run.dir to a new folder to begin a new run",
+        dir.display()
+    )]
+    OtherRun {
+        /// The checkpoint's folder.
+        dir: PathBuf,
+        /// The setting that differs.
+        key: &'static str,
+        /// In the checkpoint.
+        checkpoint: String,
+        /// In the configuration.
+        found: String,
+        /// What would go wrong.
+        harm: &'static str,
+    },
     /// The operating system refused.
     #[error(transparent)]
     Io(#[from] PathError),
@@ -264,5 +282,21 @@ fn choose_checkpoint(config: &Config, fingerprint: &str) -> Result<Option<Resume
             found: fingerprint.to_owned(),
         });
     }
+    check_same_run(config, &dir, &manifest)?;
     Ok(Some(ResumeFrom { dir, checkpoint: manifest }))
+}
+
+/// Refuses a change that would make the resumed run something else than a longer run.
+fn check_same_run(config: &Config, dir: &Path, manifest: &CheckpointManifest) -> Result<(), PreflightError> {
+    let differs = |key, checkpoint: String, found: String, harm| {
+        if checkpoint == found {
+            return Ok(());
+        }
+        Err(PreflightError::OtherRun { dir: dir.to_path_buf(), key, checkpoint, found, harm })
+    };
+    let (before, now) = (manifest.precision, config.train.precision);
+    differs("train.precision", before.to_string(), now.to_string(), "lose or invent digits of the weights")?;
+    // The cursor counts along a line of packs that the seed puts in order.
+    let seed = manifest.config.pointer("/run/seed").map_or_else(String::new, ToString::to_string);
+    differs("run.seed", seed, config.run.seed.to_string(), "read some data twice and leave other data out")
 }

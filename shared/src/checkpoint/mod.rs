@@ -21,7 +21,9 @@ mod tests;
 
 pub use manifest::{CHECKPOINT_FORMAT_VERSION, CheckpointManifest, FileEntry};
 pub use seal::{begin, seal};
-pub use store::{Found, checkpoints_dir, folder, list, newest, newest_intact, remove_leftovers, rotate};
+pub use store::{
+    Found, checkpoints_dir, folder, list, newest, newest_intact, remove_leftovers, rotate, set_aside_after,
+};
 pub use verify::verify;
 
 use crate::fsio::PathError;

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";
+const ASIDE_SUFFIX: &str = ".aside";
 const PREFIX: &str = "step-";
 
 /// A complete checkpoint; its content has not been checked.
@@ -123,6 +124,25 @@ pub fn remove_leftovers(run_dir: &Path) -> Result<(), CheckpointError> {
         }
     }
     Ok(())
+}
+
+/// Puts the checkpoints of later steps out of sight, under names that end in `.aside`: a run that goes on from an earlier
+/// one gives these steps another content. Returns the new paths. What was set aside earlier under the same step is replaced.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn set_aside_after(run_dir: &Path, step: Step) -> Result<Vec<PathBuf>, CheckpointError> {
+    let mut moved = Vec::new();
+    for later in list(run_dir)?.into_iter().filter(|found| found.step > step) {
+        let aside = sibling(&later.dir, ASIDE_SUFFIX);
+        remove_if_there(&aside)?;
+        fs::rename(&later.dir, &aside).with_path("set aside", &later.dir)?;
+        moved.push(aside);
+    }
+    if !moved.is_empty() {
+        sync_folder(&checkpoints_dir(run_dir))?;
+    }
+    Ok(moved)
 }
 
 /// The entries with a UTF-8 name; none when the folder does not exist.

@@ -175,6 +175,23 @@ fn rotation_keeps_the_newest() {
 }
 
 #[test]
+fn later_steps_are_set_aside_and_not_lost() {
+    let run = tempfile::tempdir().unwrap();
+    for step in [1, 2, 3] {
+        write(run.path(), step);
+    }
+    let aside = set_aside_after(run.path(), Step(1)).unwrap();
+    assert_eq!(steps(run.path()), [1]);
+    assert_eq!(aside.len(), 2);
+    assert!(aside.iter().all(|path| path.join("manifest.json").is_file()));
+    // The run makes step 2 anew, and rotation sees only what it made.
+    write(run.path(), 2);
+    assert_eq!(steps(run.path()), [1, 2]);
+    rotate(run.path(), 1).unwrap();
+    assert_eq!(steps(run.path()), [2]);
+}
+
+#[test]
 fn the_newest_intact_one_is_found_behind_damage() {
     let run = tempfile::tempdir().unwrap();
     assert!(newest_intact(run.path()).unwrap().is_none());

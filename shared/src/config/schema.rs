@@ -1,6 +1,7 @@
 //! Every setting, its unit and its default; each default is written here and nowhere else.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 
 /// A whole configuration file. Paths are relative to the folder that the command runs in.
@@ -176,6 +177,15 @@ pub enum Precision {
     Fp32,
     /// bfloat16 matrix products and activations; float32 master weights, gradients and optimizer state.
     Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// Where a run begins.

@@ -4,7 +4,7 @@
 
 mod small_run;
 
-use evenkeel_shared::config::{Config, Resume};
+use evenkeel_shared::config::{Config, Precision, Resume};
 use evenkeel_shared::ids::Step;
 use evenkeel_shared::preflight::{PreflightError, check};
 use small_run::{PACKS_PER_SEGMENT, SmallRun};
@@ -96,6 +96,21 @@ fn what_stands_in_the_way_is_named() {
                 run.config.train.resume = Resume::Never;
             },
             &["\"never\"", "1 checkpoint", "step 2"],
+        ),
+        (
+            |run| {
+                run.write_checkpoint(2);
+                run.config.run.seed += 1;
+            },
+            &["run.seed = 0", "says 1", "twice"],
+        ),
+        (
+            |run| {
+                run.config.train.precision = Precision::Fp32;
+                run.write_checkpoint(2);
+                run.config.train.precision = Precision::Bf16;
+            },
+            &["train.precision = fp32", "says bf16"],
         ),
     ];
     for (break_it, words) in faults {

@@ -1,7 +1,7 @@
 //! A model directory and a data set that are complete and tiny, with a configuration for them.
 
 use evenkeel_shared::checkpoint::{self, CheckpointManifest};
-use evenkeel_shared::config::{Config, Precision};
+use evenkeel_shared::config::Config;
 use evenkeel_shared::dataset::{
     DocumentTokens, FORMAT_VERSION, Fingerprint, Manifest, SEGMENTS_FOLDER, SegmentBuilder, TruncationLosses,
 };
@@ -129,13 +129,13 @@ impl SmallRun {
             target_tokens: step * 4,
             world_size: WorldSize(2),
             dataset_fingerprint: manifest.fingerprint.digest(),
-            precision: Precision::Fp32,
+            precision: self.config.train.precision,
             loss: Some(1.0),
             grad_norm: Some(1.0),
             loss_scale: 1.0,
             learning_rate: 0.1,
             created_unix: 0,
-            config: serde_json::Value::Null,
+            config: serde_json::to_value(&self.config).unwrap(),
             files: Vec::new(),
         };
         let temporary = checkpoint::begin(&self.config.run.dir, Step(step)).unwrap();

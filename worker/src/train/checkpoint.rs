@@ -76,7 +76,8 @@ fn write_model(folder: &Path, origin: &Path, model: &Llama, precision: Precision
     Ok(())
 }
 
-/// A checkpoint that training goes on from. Its checksums have been verified by the coordinator that chose it.
+/// A checkpoint that training goes on from. The coordinator that chose it has verified its
+/// checksums and that it belongs to a run of this configuration.
 #[derive(Debug)]
 pub(super) struct Saved {
     dir: PathBuf,
@@ -85,22 +86,19 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// Opens a checkpoint and refuses one of another kind of run.
+    /// Opens a checkpoint.
     ///
     /// # Errors
-    /// A missing or damaged checkpoint; another precision.
-    pub(super) fn open(dir: &Path, config: &Config) -> Result<Self, TrainError> {
+    /// A missing or damaged checkpoint.
+    pub(super) fn open(dir: &Path) -> Result<Self, TrainError> {
         let manifest = CheckpointManifest::load(dir)?;
-        if manifest.precision != config.train.precision {
-            return Err(TrainError::OtherRun {
-                dir: dir.to_path_buf(),
-                what: "train.precision",
-                found: format!("{:?}", manifest.precision).to_lowercase(),
-                expected: format!("{:?}", config.train.precision).to_lowercase(),
-            });
-        }
         let optimizer = TensorFile::open(&dir.join(OPTIMIZER_FILE))?;
         Ok(Self { dir: dir.to_path_buf(), manifest, optimizer })
+    }
+
+    /// Its folder.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The model with its masters.

@@ -5,7 +5,6 @@ use crate::model::{LoadError, ops};
 use crate::tensor_file::TensorFileError;
 use evenkeel_shared::checkpoint::CheckpointError;
 use evenkeel_shared::fsio::PathError;
-use std::path::PathBuf;
 
 /// Why a worker's training thread ended early.
 #[derive(Debug, thiserror::Error)]
@@ -63,18 +62,6 @@ pub enum TrainError {
         rank: u32,
         /// This rank's segments.
         segments: Vec<u32>,
-    },
-    /// The checkpoint does not fit the configuration.
-    #[error("checkpoint {}: {what} is {found}, the configuration says {expected}; resume with the same, or start a new run", dir.display())]
-    OtherRun {
-        /// The checkpoint.
-        dir: PathBuf,
-        /// What differs.
-        what: &'static str,
-        /// In the checkpoint.
-        found: String,
-        /// In the configuration.
-        expected: String,
     },
     /// The model is too short for the data.
     #[error(

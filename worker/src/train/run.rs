@@ -12,7 +12,9 @@ use crate::model::{self, Llama, Numerics};
 use crate::session::{Assignment, Phase, TrainingFailure};
 use evenkeel_proto::v1;
 use evenkeel_proto::v1::attach_request::Message as Report;
-use evenkeel_shared::checkpoint::{CHECKPOINT_FORMAT_VERSION, CheckpointManifest};
+use evenkeel_shared::checkpoint::{
+    CHECKPOINT_FORMAT_VERSION, CheckpointManifest, remove_leftovers, set_aside_after,
+};
 use evenkeel_shared::ids::{Rank, Step, WorldSize};
 use evenkeel_shared::metrics::StepMetrics;
 use evenkeel_shared::schedule::LearningRate;
@@ -64,7 +66,7 @@ fn load(
     let config = &assignment.config;
     match resume_from {
         Some(dir) => {
-            let saved = Saved::open(dir, config)?;
+            let saved = Saved::open(dir)?;
             Ok((saved.load_model(device)?, Some(saved)))
         }
         None => {
@@ -88,15 +90,10 @@ struct Trainer<'a> {
     tokens: u64,
     target_tokens: u64,
     ready_unix_ms: u64,
-    last: Option<(StepOutcome, Persisted)>,
-}
-
-/// Whether the state after the last step is on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Persisted {
-    No,
-    /// In this folder; rank 0 knows it.
-    In(PathBuf),
+    /// The last step, while the state after it is not on disk.
+    unsaved: Option<StepOutcome>,
+    /// Folder of the newest checkpoint. The ranks hold equal states, so rank 0 writes, and only it knows.
+    checkpoint: Option<PathBuf>,
 }
 
 impl<'a> Trainer<'a> {
@@ -142,7 +139,7 @@ impl<'a> Trainer<'a> {
             rank: form.rank,
         };
         let metrics = match form.rank {
-            0 => Some(MetricsFile::open(&assignment.run_dir, steps_done)?),
+            0 => Some(take_run_folder(&assignment.run_dir, Step(steps_done))?),
             _ => None,
         };
         Ok(Self {
@@ -156,7 +153,8 @@ impl<'a> Trainer<'a> {
             target_tokens: manifest.map_or(0, |manifest| manifest.target_tokens),
             ready_unix_ms: unix_ms(),
             membership,
-            last: None,
+            unsaved: None,
+            checkpoint: saved.as_ref().map(|saved| saved.dir().to_path_buf()),
         })
     }
 
@@ -212,7 +210,7 @@ impl<'a> Trainer<'a> {
         self.target_tokens += outcome.totals.targets as u64;
         links.progress.set_step(self.steps_done);
         self.report(&outcome, begin.elapsed())?;
-        self.last = Some((outcome, Persisted::No));
+        self.unsaved = Some(outcome);
         Ok(Some(outcome.totals))
     }
 
@@ -251,16 +249,13 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Writes the state after the last step, unless it is on disk already. The ranks hold equal states, so rank 0 writes.
+    /// Writes the state after the last step, unless it is on disk already.
     fn save(&mut self) -> Result<(), TrainError> {
-        let Some((outcome, Persisted::No)) = self.last.clone() else { return Ok(()) };
-        let path = if self.membership.form.rank == 0 {
+        let Some(outcome) = self.unsaved.take() else { return Ok(()) };
+        if self.membership.form.rank == 0 {
             self.assignment.links.progress.enter(Phase::Checkpoint);
-            self.write_checkpoint(&outcome)?
-        } else {
-            PathBuf::new()
-        };
-        self.last = Some((outcome, Persisted::In(path)));
+            self.checkpoint = Some(self.write_checkpoint(&outcome)?);
+        }
         Ok(())
     }
 
@@ -309,17 +304,13 @@ impl<'a> Trainer<'a> {
         let mut peaks = Tensor::f_from_slice(&peaks)?.f_to_device(self.stepper.device)?;
         self.membership.group.all_reduce_sum(&mut peaks)?;
         let peaks: Vec<f64> = peaks.f_to_device(Device::Cpu)?.try_into()?;
-        let checkpoint = match self.last {
-            Some((_, Persisted::In(path))) => Some(path),
-            _ => None,
-        };
         if form.rank == 0 {
             let summary = Summary {
                 steps: self.steps_done,
                 tokens: self.tokens,
                 ready_unix_ms: self.ready_unix_ms,
                 peak_rss_mib: peaks.iter().map(|&peak| peak as u64).collect(),
-                checkpoint: checkpoint.clone(),
+                checkpoint: self.checkpoint.clone(),
             };
             summary.write(&self.assignment.run_dir)?;
         }
@@ -327,10 +318,19 @@ impl<'a> Trainer<'a> {
         self.assignment.links.outbox.send(Report::WorkerFinished(v1::WorkerFinished {
             generation: form.generation,
             step: self.steps_done,
-            checkpoint: checkpoint.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            checkpoint: self.checkpoint.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         }));
         Ok(())
     }
+}
+
+/// Makes the run's folder what it was at the step that the run goes on from. Only rank 0 writes into it.
+fn take_run_folder(run_dir: &Path, from: Step) -> Result<MetricsFile, TrainError> {
+    remove_leftovers(run_dir)?;
+    for aside in set_aside_after(run_dir, from)? {
+        tracing::warn!(from = from.0, path = %aside.display(), "a checkpoint of a later step is set aside");
+    }
+    Ok(MetricsFile::open(run_dir, from.0)?)
 }
 
 /// Data parallel training is wrong without a sound when ranks begin from different weights.
