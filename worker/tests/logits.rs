@@ -1,5 +1,7 @@
 //! The model against transformers: see fixtures/make_fixtures.py.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use evenkeel_worker::generate::{self, Request};
 use evenkeel_worker::model::{self, Llama, Numerics, TokenLine};
 use serde::Deserialize;
@@ -120,15 +122,15 @@ fn the_loss_of_a_pack_is_the_sum_over_its_documents() {
     let (mut sum, mut gradient_sum) = (Tensor::from(0f32), Tensor::zeros_like(&packed_gradient));
     for document in documents {
         let (loss, gradient) = loss_and_gradient(&[document]);
-        sum = sum + loss;
-        gradient_sum = gradient_sum + gradient;
+        sum += loss;
+        gradient_sum += gradient;
     }
     assert_close(&packed, &sum, "loss");
     assert_close(&packed_gradient, &gradient_sum, "gradient");
 }
 
 #[test]
-fn a_line_without_targets_has_zero_loss_and_zero_gradients() {
+fn a_line_without_targets_changes_nothing() {
     let model = load(&fixture("tiny_llama"));
     let none = Tensor::zeros([0], (Kind::Int64, Device::Cpu));
     let loss = model.loss_sum(&line(&[&[4, 5, 6]]), &none, &none).unwrap();
@@ -136,7 +138,9 @@ fn a_line_without_targets_has_zero_loss_and_zero_gradients() {
     loss.f_backward().unwrap();
     for parameter in model.parameters() {
         let gradient = parameter.master().grad();
-        assert!(gradient.defined() && gradient.abs().max().double_value(&[]) == 0.0, "{}", parameter.name());
+        // The head's is not even made.
+        let is_zero = !gradient.defined() || gradient.abs().max().double_value(&[]) == 0.0;
+        assert!(is_zero, "{}", parameter.name());
     }
 }
 

@@ -56,7 +56,7 @@ type Fault = (fn(&mut SmallRun), &'static [&'static str]);
 
 #[test]
 fn what_stands_in_the_way_is_named() {
-    let faults: [Fault; 12] = [
+    let faults: [Fault; 14] = [
         (|run| run.config.model.path = "nowhere".into(), &["no model in nowhere", "evenkeel import"]),
         (
             |run| {

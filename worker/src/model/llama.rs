@@ -81,7 +81,8 @@ impl Llama {
     /// Sum of the cross-entropies at the target tokens, in nats; a float32 scalar.
     ///
     /// `sources [K]` are the places in the line from which a target is predicted (the token before it), `targets [K]` the
-    /// ids to predict. Logits exist at these places only. With `K = 0` the sum is zero and so is every gradient.
+    /// ids to predict. Logits exist at these places only. With `K = 0` the sum is zero and nothing is added to
+    /// any gradient.
     ///
     /// # Errors
     /// libtorch's, for instance out of memory.

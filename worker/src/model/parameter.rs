@@ -49,7 +49,6 @@ impl Parameter {
     }
 
     /// The float32 leaf.
-    #[must_use]
     pub fn master(&self) -> &Tensor {
         &self.master
     }
@@ -61,7 +60,6 @@ impl Parameter {
     }
 
     /// What an exported model holds: the compute format's values.
-    #[must_use]
     pub fn exported(&self) -> &Tensor {
         self.copy.as_ref().unwrap_or(&self.master)
     }

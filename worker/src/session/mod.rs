@@ -122,9 +122,7 @@ where
     let lost = loop {
         tokio::select! {
             outcome = &mut thread => {
-                let panicked = || TrainingFailure { reason: "the training thread panicked".into(), peer_lost: false };
-                let outcome = outcome.unwrap_or_else(|_| Err(panicked()));
-                return farewell(outcome, &links, &outbox, &mut incoming).await;
+                return farewell(outcome_of(outcome), &links, &outbox, &mut incoming).await;
             }
             _ = heartbeats.tick() => {
                 let message = Some(Report::Heartbeat(links.progress.heartbeat()));
@@ -134,6 +132,8 @@ where
             message = incoming.message() => match message {
                 Ok(Some(v1::AttachResponse { message: Some(order) })) => obey(order, &links, &orders)?,
                 Ok(Some(v1::AttachResponse { message: None })) => {}
+                // The coordinator may be done with this worker before the thread has let go of its memory.
+                Ok(None) if links.progress.phase() == Phase::Finished => return finish(thread).await,
                 Ok(None) => break "the coordinator closed the control stream before the run was over".to_string(),
                 Err(status) => break format!("the coordinator is lost: {}", status.message()),
             },
@@ -221,6 +221,18 @@ where
         let _ = done.send(train(assignment));
     })?;
     Ok(outcome)
+}
+
+fn outcome_of(
+    received: Result<Result<(), TrainingFailure>, oneshot::error::RecvError>,
+) -> Result<(), TrainingFailure> {
+    let panicked = || TrainingFailure { reason: "the training thread panicked".into(), peer_lost: false };
+    received.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// Waits for the end of a thread that has nothing left to say.
+async fn finish(thread: oneshot::Receiver<Result<(), TrainingFailure>>) -> anyhow::Result<()> {
+    outcome_of(thread.await).map_err(|failure| anyhow!(failure.reason))
 }
 
 /// Tells the coordinator how it ended and waits a moment, so that the message is read before the stream breaks.
