@@ -5,12 +5,14 @@ use crate::args::Args;
 use crate::server::{self, Ended, ServeError};
 use crate::setup::{RunFolder, SetupError, facts};
 use crate::signals::{Signals, cut, stdin_closed};
-use evenkeel_shared::config::{self, ConfigError};
+use evenkeel_shared::config::{self, Config, ConfigError};
 use evenkeel_shared::fsio::PathError;
-use evenkeel_shared::preflight::{self, PreflightError};
+use evenkeel_shared::preflight::{self, PreflightError, RunPlan};
 use std::future::pending;
 use std::io::{self, Write};
 use tokio::sync::oneshot;
+
+const PARENT_GONE: &str = "the program that started the coordinator is gone";
 
 const ADDRESS_FILE: &str = "coordinator.address";
 
@@ -49,9 +51,14 @@ pub enum DaemonError {
 /// Anything that keeps the run from being coordinated. A run that failed is no error here: its status says so.
 pub async fn run(args: &Args) -> Result<End, DaemonError> {
     let mut signals = Signals::listen()?;
-    let life_line = if args.exit_with_stdin { Some(stdin_closed()?) } else { None };
+    let mut life_line = if args.exit_with_stdin { Some(stdin_closed()?) } else { None };
     let config = config::load(&args.layers())?;
-    let plan = preflight::check(&config)?;
+    // Hashing a large checkpoint takes minutes; signals and the life line must not wait for it.
+    let plan = tokio::select! {
+        plan = checked(&config) => plan?,
+        name = signals.next() => return Ok(End::Cut(format!("{name} came before the run had begun"))),
+        () = cut(&mut life_line) => return Ok(End::Cut(PARENT_GONE.into())),
+    };
 
     let exposure = if args.insecure { Exposure::Insecure } else { Exposure::Loopback };
     let listener = bind(args.listen.as_deref().unwrap_or(&config.cluster.listen), exposure).await?;
@@ -81,8 +88,19 @@ pub async fn run(args: &Args) -> Result<End, DaemonError> {
     tokio::select! {
         ended = server::run(listener, facts, stopped) => Ok(End::Run(ended?)),
         name = second_signal => Ok(End::Cut(format!("a second signal ({name}) came before the run had stopped"))),
-        () = cut(life_line) => Ok(End::Cut("the program that started the coordinator is gone".into())),
+        () = cut(&mut life_line) => Ok(End::Cut(PARENT_GONE.into())),
     }
+}
+
+/// The preflight on a thread of its own. Not tokio's: the runtime would wait for it before the program could end.
+async fn checked(config: &Config) -> Result<RunPlan, DaemonError> {
+    let (done, plan) = oneshot::channel();
+    let config = config.clone();
+    std::thread::Builder::new().name("preflight".into()).spawn(move || {
+        let _ = done.send(preflight::check(&config));
+    })?;
+    let plan = plan.await.map_err(|_| io::Error::other("the preflight ended without an answer"))?;
+    Ok(plan?)
 }
 
 /// One line for whoever started this program.

@@ -53,8 +53,8 @@ pub fn stdin_closed() -> io::Result<oneshot::Receiver<()>> {
     Ok(receiver)
 }
 
-/// Resolves when the life line is cut; never without one.
-pub async fn cut(life_line: Option<oneshot::Receiver<()>>) {
+/// Resolves when the life line is cut; never without one. May be cancelled and called again.
+pub async fn cut(life_line: &mut Option<oneshot::Receiver<()>>) {
     match life_line {
         Some(receiver) => {
             // The thread ends only by sending.

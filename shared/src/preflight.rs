@@ -294,9 +294,28 @@ fn check_same_run(config: &Config, dir: &Path, manifest: &CheckpointManifest) ->
         }
         Err(PreflightError::OtherRun { dir: dir.to_path_buf(), key, checkpoint, found, harm })
     };
+    let (before, now) = (shape_of(&dir.join("model"))?, shape_of(&config.model.path)?);
+    differs("model.path", before, now, "train the checkpoint's model, not the one that is named")?;
     let (before, now) = (manifest.precision, config.train.precision);
     differs("train.precision", before.to_string(), now.to_string(), "lose or invent digits of the weights")?;
     // The cursor counts along a line of packs that the seed puts in order.
     let seed = manifest.config.pointer("/run/seed").map_or_else(String::new, ToString::to_string);
     differs("run.seed", seed, config.run.seed.to_string(), "read some data twice and leave other data out")
+}
+
+/// What makes two models of one tokenizer different ones, for people to read.
+fn shape_of(model_dir: &Path) -> Result<String, PreflightError> {
+    let model = ModelConfig::load(model_dir)?;
+    Ok(format!(
+        "a model of {} parameters ({} layers, width {}, {} and {} heads, feed-forward {}, vocabulary {}, rope theta {}, norm eps {})",
+        model.parameter_count(),
+        model.num_layers,
+        model.hidden_size,
+        model.num_heads,
+        model.num_kv_heads,
+        model.intermediate_size,
+        model.vocab_size,
+        model.rope_theta,
+        model.rms_norm_eps
+    ))
 }

@@ -201,3 +201,23 @@ fn sampling_is_repeatable_and_stays_inside_the_nucleus() {
     // A nucleus smaller than any probability leaves the most likely id only, whatever the seed.
     assert_eq!(sample(1, 1e-9), sample(2, 1e-9));
 }
+
+#[test]
+fn a_token_that_occurs_often_gets_its_whole_gradient_in_bf16() {
+    let gradient = |compute: Kind| {
+        let numerics = Numerics { compute };
+        let model = model::load(&fixture("tiny_llama"), numerics, Device::Cpu, |_| Ok(None)).unwrap();
+        // Documents of two equal tokens: the gradients of all of them point the same way.
+        let document: &[i64] = &[5, 7];
+        let documents = vec![document; 2000];
+        let sources: Vec<i64> = (0..2000).map(|index| 2 * index).collect();
+        let line = line(&documents);
+        let loss = model.loss_sum(&line, &Tensor::from_slice(&sources), &Tensor::from_slice(&[7i64; 2000]));
+        loss.unwrap().f_backward().unwrap();
+        model.parameters()[0].master().grad().get(5)
+    };
+    let (narrow, exact) = (gradient(Kind::BFloat16), gradient(Kind::Float));
+    let difference = (narrow - &exact).norm().double_value(&[]);
+    let scale = exact.norm().double_value(&[]);
+    assert!(scale > 0.0 && difference < 0.1 * scale, "differs by {difference}, its norm is {scale}");
+}

@@ -144,8 +144,12 @@ impl Members {
 
     /// Streams that still stand, workers' first.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        let agents = self.agents.iter().filter(|agent| agent.connected).map(|agent| agent.connection);
-        self.worker_connections().chain(agents)
+        self.worker_connections().chain(self.agent_connections())
+    }
+
+    /// Streams of the node agents.
+    pub fn agent_connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.agents.iter().filter(|agent| agent.connected).map(|agent| agent.connection)
     }
 
     /// Hands out ranks from 0 by host name, then by index on the host, both ascending.

@@ -191,6 +191,10 @@ impl State {
     fn fail(&mut self, report: String, now: Millis, effects: &mut Vec<Effect>) {
         let reason = report.lines().next().unwrap_or_default().to_owned();
         self.failure_report = report;
+        // The workers have been told before. A node agent must not take the end of its stream for success.
+        let order = Order::Abort { generation: self.generation, reason: reason.clone() };
+        let send = |connection| Effect::Send { connection, order: order.clone() };
+        effects.extend(self.members.agent_connections().map(send));
         self.end(Outcome::Failed, reason, now, effects);
     }
 

@@ -56,7 +56,7 @@ type Fault = (fn(&mut SmallRun), &'static [&'static str]);
 
 #[test]
 fn what_stands_in_the_way_is_named() {
-    let faults: [Fault; 14] = [
+    let faults: [Fault; 15] = [
         (|run| run.config.model.path = "nowhere".into(), &["no model in nowhere", "evenkeel import"]),
         (
             |run| {
@@ -111,6 +111,17 @@ fn what_stands_in_the_way_is_named() {
                 run.config.train.precision = Precision::Bf16;
             },
             &["train.precision = fp32", "says bf16"],
+        ),
+        (
+            |run| {
+                run.write_checkpoint(2);
+                let path = run.config.model.path.join("config.json");
+                let text = fs::read_to_string(&path).unwrap();
+                let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+                config["rms_norm_eps"] = serde_json::json!(0.25);
+                fs::write(path, config.to_string()).unwrap();
+            },
+            &["model.path", "norm eps 0.25", "not the one that is named"],
         ),
     ];
     for (break_it, words) in faults {

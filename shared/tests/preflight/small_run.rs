@@ -140,6 +140,8 @@ impl SmallRun {
         };
         let temporary = checkpoint::begin(&self.config.run.dir, Step(step)).unwrap();
         fs::write(temporary.join("optimizer.safetensors"), "state").unwrap();
+        fs::create_dir(temporary.join("model")).unwrap();
+        fs::copy(self.config.model.path.join("config.json"), temporary.join("model/config.json")).unwrap();
         checkpoint::seal(&temporary, checkpoint).unwrap()
     }
 }

@@ -49,7 +49,10 @@ pub(super) fn save(
     }
     tensor_file::write(&temporary.join(OPTIMIZER_FILE), &state)?;
     let sealed = checkpoint::seal(&temporary, manifest)?;
-    checkpoint::rotate(run_dir, config.checkpoint.keep_last)?;
+    // The new checkpoint stands. An old one that cannot be removed (somebody reads it over NFS) is no reason to stop.
+    if let Err(error) = checkpoint::rotate(run_dir, config.checkpoint.keep_last) {
+        tracing::warn!(%error, "an old checkpoint could not be removed");
+    }
     Ok(sealed)
 }
 

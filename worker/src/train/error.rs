@@ -96,6 +96,8 @@ impl TrainError {
             Self::Extension(error) | Self::Model(ops::Error::Extension(error)) => error,
             _ => return false,
         };
-        matches!(error, evenkeel_torch_ext::Error::PeerLost(_) | evenkeel_torch_ext::Error::Aborted)
+        // A rank whose collective timed out has waited for another one.
+        use evenkeel_torch_ext::Error::{Aborted, PeerLost, Timeout};
+        matches!(error, PeerLost(_) | Aborted | Timeout(_))
     }
 }

@@ -135,7 +135,8 @@ impl Gradients {
     }
 }
 
-/// A checksum of the masters: equal on ranks that hold equal weights.
+/// A checksum of the masters: equal on ranks that hold equal weights, whatever their number of threads and instruction set,
+/// because it adds up the bits as integers.
 ///
 /// # Errors
 /// libtorch's.
@@ -143,7 +144,7 @@ pub fn weights_checksum(model: &Llama) -> Result<Tensor, TrainError> {
     let sums = model
         .parameters()
         .iter()
-        .map(|parameter| parameter.master().detach().f_sum(Kind::Double))
+        .map(|parameter| parameter.master().detach().f_view_dtype(Kind::Int)?.f_sum(Kind::Int64))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Tensor::f_stack(&sums, 0)?)
 }

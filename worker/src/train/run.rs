@@ -168,7 +168,9 @@ impl<'a> Trainer<'a> {
         while self.steps_done < self.total_steps {
             let Some(totals) = self.step()? else { break };
             let stop = totals.stop > 0.0;
-            wants_final_save = !stop || totals.stop_and_save > 0.0;
+            // A run whose last step is done has finished, even if it was told to stop without saving during that step.
+            let is_done = self.steps_done >= self.total_steps;
+            wants_final_save = is_done || !stop || totals.stop_and_save > 0.0;
             let save_every = self.assignment.config.checkpoint.save_every;
             let is_due = save_every > 0 && self.steps_done.is_multiple_of(save_every);
             if is_due || totals.save > 0.0 {

@@ -164,7 +164,13 @@ impl Session {
         ));
         let order = StopRequest { save_checkpoint: true, reason: signal.to_string() };
         tokio::select! {
-            ordered = order_stop(&self.coordinator.address, order) => ordered,
+            ordered = order_stop(&self.coordinator.address, order) => {
+                // A run that is ending anyway turns the order down, and its report must still be read.
+                if let Err(error) = ordered {
+                    self.progress.note(&format!("the order to stop was not taken: {error:#}"));
+                }
+                Ok(())
+            }
             _ = self.interrupts.next() => Err(at_once.into()),
         }
     }

@@ -132,7 +132,7 @@ fn who_is_missing_is_named_when_time_is_up() {
          0 join a/0 => a/0: welcome | waiting
          9000 beat a/0 0 0 joining => | waiting
          9999 tick => | waiting
-         10000 tick => a/0: close; a: close; end failed | failed",
+         10000 tick => a: abort 0; a/0: close; a: close; end failed | failed",
     );
     let report = life.state.failure_report();
     assert!(report.starts_with("only 1 of 3 workers joined within 10 s"), "{report}");
@@ -165,7 +165,7 @@ fn a_run_that_ends_early_by_itself_has_failed() {
     life.play(
         "1000 step a/0 1 1 => | training
          1001 finished a/0 1 1 => | training
-         1002 finished a/1 1 1 => a/0: close; a/1: close; a: close; end failed | failed",
+         1002 finished a/1 1 1 => a: abort 1; a/0: close; a/1: close; a: close; end failed | failed",
     );
     let report = life.state.failure_report();
     assert!(report.contains("after step 1, but the plan has 3 steps"), "{report}");

@@ -23,7 +23,7 @@ fn the_agents_account_comes_after_the_broken_stream() {
          1000 closed a/1 => a/0: abort 1 | aborting
          1100 exited a a/1 a/1 signal 9 => | aborting
          1499 tick => | aborting
-         1500 tick => a/0: close; a: close; end failed | failed
+         1500 tick => a: abort 1; a/0: close; a: close; end failed | failed
          1600 tick => | failed",
         "worker a/1 (rank 1) was lost in generation 1 after step 1 of the run: its process was killed by signal 9 (SIGKILL; \
          the system does this when memory runs out).",
@@ -44,7 +44,7 @@ fn a_victim_that_is_heard_first_is_not_the_cause() {
          1020 closed a/0 => | aborting
          1030 exited a a/0 a/0 code 1 => | aborting
          1040 exited a a/1 a/1 code 3 => | aborting
-         1500 tick => a: close; end failed | failed",
+         1500 tick => a: abort 1; a: close; end failed | failed",
         "worker a/1 (rank 1) was lost in generation 1 after step 0 of the run: its process ended with exit code 3.",
         &["Gone as a consequence: a/0 (rank 0)."],
     );
@@ -57,7 +57,7 @@ fn a_killed_process_is_the_cause_even_when_the_victim_did_not_know() {
          1010 closed a/0 => | aborting
          1020 exited a a/0 a/0 code 1 => | aborting
          1030 exited a a/1 a/1 signal 9 => | aborting
-         1500 tick => a/1: close; a: close; end failed | failed",
+         1500 tick => a: abort 1; a/1: close; a: close; end failed | failed",
         "worker a/1 (rank 1) was lost in generation 1 after step 0 of the run: its process was killed by signal 9 (SIGKILL; \
          the system does this when memory runs out).",
         &["Gone as a consequence: a/0"],
@@ -72,7 +72,7 @@ fn the_first_to_fail_by_itself_is_the_cause_whatever_happens_to_the_others() {
          1005 exited a a/0 a/0 signal 6 => | aborting
          1010 closed a/0 => | aborting
          1020 exited a a/1 a/1 code 1 => | aborting
-         1500 tick => a/1: close; a: close; end failed | failed",
+         1500 tick => a: abort 1; a/1: close; a: close; end failed | failed",
         "worker a/1 (rank 1) was lost in generation 1 after step 0 of the run: it reported \"out of memory on cuda:0\", and its \
          process ended with exit code 1.",
         &["phase: optimizer", "newest checkpoint is of step 2, /runs/r/checkpoints/2"],
@@ -88,7 +88,7 @@ fn a_vanished_host_shows_in_missed_heartbeats_only() {
          1010 closed a/0 => | aborting
          1500 tick => | aborting
          5899 tick => | aborting
-         5900 tick => a/1: close; a: close; end failed | failed",
+         5900 tick => a: abort 1; a/1: close; a: close; end failed | failed",
         "worker a/1 (rank 1) was lost in generation 1 after step 0 of the run: nothing was heard of it for 5.0 s; its process or \
          its host hangs, or the network is cut.",
         &["Gone as a consequence: a/0"],
@@ -101,7 +101,7 @@ fn victims_alone_are_reported_once_everyone_else_is_known_to_live() {
         "1000 peer-lost a/0 1 broken pipe => a/0: abort 1; a/1: abort 1 | aborting
          1500 tick => | aborting
          1600 beat a/1 1 0 data => | aborting
-         1610 tick => a/0: close; a/1: close; a: close; end failed | failed",
+         1610 tick => a: abort 1; a/0: close; a/1: close; a: close; end failed | failed",
         "worker a/0 (rank 0) was lost in generation 1 after step 0 of the run: it reported \"broken pipe\".",
         &[],
     );
@@ -124,7 +124,7 @@ fn a_process_that_ends_before_it_joins_ends_the_wait() {
         "0 agent a 2 => a: welcome | waiting
          0 join a/0 => a/0: welcome | waiting
          100 exited a a/1 a/1 code 127 => a/0: abort 0 | aborting
-         600 tick => a/0: close; a: close; end failed | failed",
+         600 tick => a: abort 0; a/0: close; a: close; end failed | failed",
     );
     let report = life.state.failure_report();
     assert!(
@@ -146,7 +146,7 @@ fn who_has_finished_may_go() {
          5500 tick => | training
          5501 closed a/1 => | aborting
          5502 tick => | aborting
-         6001 tick => a: close; end failed | failed",
+         6001 tick => a: abort 1; a: close; end failed | failed",
     );
 }
 
