@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# evenkeel against torchrun + DDP + transformers on SmolLM2-135M, in turn, on this machine. About 20 minutes on 2 cores.
+# evenkeel against torchrun + DDP + transformers on SmolLM2-135M, in turn, on this machine. About 15 minutes on 2 cores.
 # Options go to the benchmark: `scripts/bench.sh --repeats 1 --precision bf16`. BENCH_PYTHON names a ready environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
